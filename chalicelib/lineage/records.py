@@ -1,0 +1,257 @@
+"""The control plane's records: frozen, plain, and ignorant of where they are kept.
+
+Every record that can change carries a `revision`, counting up from 1; a write
+names the revision that it replaces, and that is the whole of the optimistic
+concurrency. Times are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from tiltyard.contract.signature import Task
+
+Stage = Literal["validating", "candidate", "challenger", "champion", "retired", "rejected", "archived"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list; `next` is an opaque cursor, None on the last page."""
+
+    items: tuple[T, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model's head record.
+
+    `changes` is the number of the model's last change (audit entries carry it,
+    without gaps) and `versions` the number of its last version.
+    """
+
+    name: str
+    team: str
+    task: Task
+    owner: str
+    created_at: datetime
+    description: str = ""
+    changes: int = 0
+    versions: int = 0
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A content-addressed file: lower-case hex SHA-256 and size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What the examiner found; `memory_bytes` is the measured size of a loaded session."""
+
+    at: datetime
+    accepted: bool
+    reasons: tuple[str, ...] = ()
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An immutable bundle under a number that is never used again.
+
+    `digest` is the SHA-256 of the canonical manifest (RFC 8785); `files` are the
+    bundle's files by name, the manifest included; `registered_by` is an actor's
+    pseudonym.
+    """
+
+    model: str
+    number: int
+    digest: str
+    stage: Stage
+    files: Mapping[str, Blob]
+    registered_at: datetime
+    registered_by: str
+    description: str = ""
+    examination: Examination | None = None
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """All that a predictor needs to know of a version, so that an alias is one read."""
+
+    version: int
+    digest: str
+    files: Mapping[str, Blob]
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Who answers for ``name``: one item, complete, at most 16 KB.
+
+    `revision` counts generations: it goes up by one with every promotion and
+    rollback. `started_at` is the start of the champion's reign.
+    """
+
+    model: str
+    team: str
+    champion: Target | None = None
+    started_at: datetime | None = None
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A user's own name for one version: ``name@alias``."""
+
+    model: str
+    team: str
+    name: str
+    target: Target
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reign:
+    """A champion's period; it ends where the next one starts, so there is no gap and no overlap.
+
+    `approved_by` is an actor's pseudonym, `reason` the keyed commitment of the
+    reason's text.
+    """
+
+    model: str
+    started_at: datetime
+    generation: int
+    version: int
+    digest: str
+    approved_by: str
+    reason: str
+    action: Literal["promote", "rollback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The name behind a pseudonym: kept beside the log, so that it can be erased."""
+
+    pseudonym: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """The text behind a commitment: kept beside the log, so that it can be erased."""
+
+    commitment: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A caller's key, already bound to who called what: `key` is a digest of (actor, method, path, header).
+
+    `body` is the SHA-256 of the request's body.
+    """
+
+    key: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a key was used for: `result` refers to the record that the change made."""
+
+    key: str
+    body: str
+    result: Mapping[str, Any]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`source` —`relation`→ `target`, read both ways.
+
+    The ends are node ids: ``version:<digest>``, ``blob:<sha256>``,
+    ``reign:<model>/<generation>``, ``model:<name>``.
+    """
+
+    source: str
+    relation: str
+    target: str
+
+
+Record = Model | Version | Pointer | Alias | Reign | Actor | Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Who is trying to change something, and when.
+
+    `actor` is the pseudonym of `name`; `role` the role that the right comes from.
+    """
+
+    actor: str
+    name: str
+    role: str
+    at: datetime
+    request_id: str
+    idempotency: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write `record`, whose `revision` is still the one it was read at.
+
+    The store writes ``revision + 1`` on the condition that the stored one is
+    `revision` (0: that there is none).
+    """
+
+    record: Model | Version | Pointer | Alias
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Write an immutable record that must not be there yet."""
+
+    record: Reign
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete `record` on the condition that the stored revision is the one it was read at."""
+
+    record: Alias
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of one model: all of it is committed, or none.
+
+    `model` is the head as it was read (revision 0 for a new one) with its new
+    values; the store gives it the next change number, and that condition makes
+    changes of a model one after the other. `action` is a verb of the domain
+    (``version.register``), `object` the digest or id of what changed, `before`
+    and `after` digests of its state. `reason` is free text of a person: only its
+    commitment reaches the log. `result` is what a repeated idempotency key
+    refers to.
+    """
+
+    model: Model
+    attempt: Attempt
+    action: str
+    object: str
+    before: str | None
+    after: str | None
+    writes: tuple[Put | Append | Remove, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    reason: str | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)

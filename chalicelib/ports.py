@@ -1,0 +1,110 @@
+"""What the domains need of the world, as protocols; `chalicelib.aws` and the tests' fakes fulfil them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from chalicelib.lineage.records import Alias, Change, Done, Model, Page, Pointer, Reign, Version
+
+
+class LineageStore(Protocol):
+    """The `lineage` table. Reads of single records are strongly consistent; lists may lag by a moment.
+
+    A read of what isn't there gives None. `commit` raises `LostRace` when a
+    condition failed (nothing is written then) and `IdempotencyMismatch` never:
+    repeated keys are looked up with `done` first, and a key that was used in
+    between makes `commit` raise `LostRace` like any other condition.
+    """
+
+    def model(self, name: str) -> Model | None: ...
+    def models(self, *, teams: frozenset[str] | None, limit: int, cursor: str | None) -> Page[Model]:
+        """Models by name, of these teams (None: of all). A bad cursor raises `MalformedRequest`."""
+        ...
+
+    def version(self, model: str, number: int) -> Version | None: ...
+    def versions(self, model: str, *, limit: int, cursor: str | None) -> Page[Version]:
+        """Newest first."""
+        ...
+
+    def version_by_digest(self, model: str, digest: str) -> Version | None: ...
+    def validating(self, *, limit: int, cursor: str | None) -> Page[Version]:
+        """Versions of every model in stage ``validating``, oldest first."""
+        ...
+
+    def pointer(self, model: str) -> Pointer | None: ...
+    def alias(self, model: str, name: str) -> Alias | None: ...
+    def aliases(self, model: str, *, limit: int, cursor: str | None) -> Page[Alias]: ...
+    def reign_at(self, model: str, at: datetime) -> Reign | None:
+        """The reign that had started by `at` (inclusive), if any had."""
+        ...
+
+    def reigns(self, model: str, *, limit: int, cursor: str | None) -> Page[Reign]:
+        """Newest first."""
+        ...
+
+    def texts(self, ids: frozenset[str]) -> Mapping[str, str]:
+        """Names behind pseudonyms and texts behind commitments; erased ones are left out."""
+        ...
+
+    def done(self, key: str) -> Done | None: ...
+    def commit(self, change: Change) -> Model:
+        """Write the change, its edges, its idempotency item and its pending audit entry in one transaction.
+
+        Returns the model's new head. Raises `LostRace` and writes nothing when
+        anything that the change was decided on isn't so any more.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A presigned upload: send the bytes with `method` to `url`, with exactly these headers."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    expires_at: datetime
+
+
+class ArtifactStore(Protocol):
+    """Content-addressed bytes."""
+
+    def size(self, sha256: str) -> int | None:
+        """Size in bytes, or None when it was never uploaded."""
+        ...
+
+    def presign(self, sha256: str, *, size: int, media_type: str, now: datetime) -> Upload: ...
+    def read(self, sha256: str, *, limit: int) -> bytes:
+        """The bytes, digest checked.
+
+        Raises `ArtifactMissing`, `PayloadTooLarge` above `limit` bytes (nothing
+        is downloaded then) or `IntegrityError`.
+        """
+        ...
+
+    def write(self, content: bytes, *, media_type: str) -> str:
+        """Store bytes under their SHA-256, which is returned."""
+        ...
+
+
+class Queue(Protocol):
+    """At least once, in no order."""
+
+    def send(self, body: str) -> None: ...
+
+
+class Spool(Protocol):
+    """Objects under ``spool/`` of the lake: what is too large for a queue message."""
+
+    def write(self, key: str, content: bytes) -> None: ...
+
+
+class Pseudonyms(Protocol):
+    """Keyed, one-way names (HMAC-SHA256 under the stage's pepper), lower-case hex."""
+
+    def actor(self, name: str) -> str: ...
+    def subject(self, subject_id: str) -> str: ...
+    def commitment(self, text: str) -> str: ...
