@@ -200,9 +200,9 @@ def date_part(stamps: NDArray[np.datetime64], part: DatePart) -> NDArray[np.floa
 
 
 def _since(stamps: NDArray[np.datetime64], start: str, unit: str) -> NDArray[np.int64]:
-    elapsed: NDArray[np.int64] = (stamps.astype(f"datetime64[{unit}]") - stamps.astype(f"datetime64[{start}]")).astype(
-        np.int64
-    )
+    elapsed: NDArray[np.int64] = (
+        stamps.astype(f"datetime64[{unit}]") - stamps.astype(f"datetime64[{start}]")
+    ).astype(np.int64)
     return elapsed
 
 
@@ -248,7 +248,11 @@ def _operation_from_json(document: object, pointer: str) -> Operation:
 
 
 def _names(value: object, pointer: str) -> tuple[str, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(v, str) for v in value):
+    if (
+        not isinstance(value, Sequence)
+        or isinstance(value, str)
+        or not all(isinstance(v, str) for v in value)
+    ):
         raise _invalid("must be a list of strings", pointer)
     return tuple(value)
 

@@ -1,0 +1,401 @@
+"""Rows as JSON sends them, held against the signature and turned into the graph's matrices.
+
+Plain code on purpose: this runs in every prediction. Few rows are read row by
+row, many column by column; both give the same bits, the same warnings and the
+same faults, and a test holds them to that. Nothing is said about a fault until
+there is one: the careful pass that names every place runs only then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiltyard.contract.features import Columns
+from tiltyard.contract.signature import Column, Signature
+from tiltyard.errors import Fault, InvalidRows
+
+MAX_FAULTS = 100
+MAX_TEXT = 4096
+"""Characters of one text value."""
+
+_ROWWISE = 8
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+WarningKind = Literal["unseen_category", "out_of_range"]
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """A value that the model wasn't registered with: answered, and flagged."""
+
+    column: str
+    kind: WarningKind
+
+    def to_json(self) -> dict[str, str]:
+        return {"column": self.column, "kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """n rows that keep the contract.
+
+    `numbers` is ``float32 [n, k]`` and `strings` ``object [n, s]`` (None where the
+    graph has no such input). `warnings` maps a row's position to what was odd.
+    """
+
+    n: int
+    numbers: NDArray[np.float32] | None
+    strings: NDArray[np.object_] | None
+    warnings: Mapping[int, tuple[Warn, ...]] = field(default_factory=dict)
+
+
+class RowReader:
+    """Reads rows by one signature.
+
+    Raises
+    ------
+    InvalidRows
+        From `read`: no rows, or a column that is missing, unknown, mistyped,
+        null, or not finite; with a pointer to each place, the first 100.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self._columns = signature.columns
+        self._inputs = signature.inputs
+        self._features = signature.features
+        self._known = frozenset(c.name for c in signature.columns)
+        self._required = len(signature.inputs)
+        self._optional = tuple(c for c in signature.columns if not c.is_input)
+        self._plan = _RowPlan.of(signature)
+
+    def read(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
+        if not rows:
+            raise InvalidRows("There are no rows.", faults=[Fault("/rows", "must hold at least one row")])
+        try:
+            if self._plan is not None and len(rows) <= _ROWWISE:
+                return self._by_row(rows, self._plan)
+            return self._by_column(rows)
+        except (_Odd, KeyError, TypeError, AttributeError, ValueError, OverflowError) as odd:
+            faults = self._faults(rows)
+            if not faults:
+                raise  # a bug of ours, not of the rows
+            raise InvalidRows("The rows break the model's contract.", faults=faults) from odd
+
+    def _by_row(self, rows: Sequence[Mapping[str, Any]], plan: _RowPlan) -> Batch:
+        n = len(rows)
+        numbers: list[float] = []
+        strings: list[str] = []
+        warnings: dict[int, tuple[Warn, ...]] = {}
+        for i, row in enumerate(rows):
+            if len(row) != self._required:
+                self._check_keys(row)
+            odd: list[Warn] | None = None
+            for name, accepts, nullable, low, high, range_warning in plan.numbers:
+                value = row[name]
+                if value is None:
+                    if not nullable:
+                        raise _Odd
+                    numbers.append(math.nan)
+                    continue
+                # `bool` is an `int` to Python and nobody's number in a contract: exact types only.
+                if type(value) not in accepts or not -_FLOAT32_MAX <= value <= _FLOAT32_MAX:
+                    raise _Odd
+                numbers.append(value)
+                if not low <= value <= high:
+                    odd = [*(odd or ()), range_warning]
+            for name, seen, unseen_warning in plan.strings:
+                value = row[name]
+                if type(value) is not str or len(value) > MAX_TEXT:
+                    raise _Odd
+                strings.append(value)
+                if seen is not None and value not in seen:
+                    odd = [*(odd or ()), unseen_warning]
+            if plan.checks_integers:
+                _check_integers(row, self._inputs)
+            if odd:
+                warnings[i] = tuple(odd)
+        return Batch(
+            n,
+            np.array(numbers, dtype=np.float32).reshape(n, -1) if plan.numbers else None,
+            np.array(strings, dtype=object).reshape(n, -1) if plan.strings else None,
+            warnings,
+        )
+
+    def _by_column(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
+        columns: Columns = {}
+        found: dict[int, list[Warn]] = {}
+        for row in rows:
+            if len(row) != self._required:
+                self._check_keys(row)
+        for column in self._inputs:
+            values = [row[column.name] for row in rows]
+            columns[column.name] = _READERS[column.type](values, column, found)
+        for column in self._optional:
+            present = [row[column.name] for row in rows if row.get(column.name) is not None]
+            if present:
+                _READERS[column.type](present, column, {})
+        made = self._features.apply(columns)
+        n = len(rows)
+        return Batch(n, self._matrix(made, n), self._texts(made, n), self._in_order(found))
+
+    def _matrix(self, columns: Columns, n: int) -> NDArray[np.float32] | None:
+        names = self._features.numbers
+        if not names:
+            return None
+        matrix = np.empty((n, len(names)), dtype=np.float32)
+        for j, name in enumerate(names):
+            matrix[:, j] = columns[name]
+        return matrix
+
+    def _texts(self, columns: Columns, n: int) -> NDArray[np.object_] | None:
+        names = self._features.strings
+        if not names:
+            return None
+        matrix = np.empty((n, len(names)), dtype=object)
+        for j, name in enumerate(names):
+            values = columns[name]
+            if None in values.tolist():
+                raise _Odd
+            matrix[:, j] = values
+        return matrix
+
+    def _in_order(self, found: Mapping[int, list[Warn]]) -> dict[int, tuple[Warn, ...]]:
+        """The order of warnings that reading row by row gives: numbers of the graph, then texts."""
+        if self._plan is None or not found:
+            return {i: tuple(found[i]) for i in sorted(found)}
+        order = self._plan.order
+        return {i: tuple(sorted(found[i], key=lambda w: order[w.column])) for i in sorted(found)}
+
+    def _check_keys(self, row: Mapping[str, Any]) -> None:
+        if not self._known.issuperset(row):
+            raise _Odd
+        for column in self._optional:
+            value = row.get(column.name)
+            if value is not None and _fault_of(value, column) is not None:
+                raise _Odd
+
+    def _faults(self, rows: Sequence[Any]) -> list[Fault]:
+        """Everything that is wrong, by row and column: the slow pass, run only when something is."""
+        faults: list[Fault] = []
+        sentinel = object()
+        for i, row in enumerate(rows):
+            if len(faults) >= MAX_FAULTS:
+                break
+            if not isinstance(row, Mapping):
+                faults.append(Fault(f"/rows/{i}", "must be an object of column names and values"))
+                continue
+            for column in self._columns:
+                value = row.get(column.name, sentinel)
+                where = f"/rows/{i}/{_escape(column.name)}"
+                if value is sentinel:
+                    if column.is_input:
+                        faults.append(Fault(where, "is missing"))
+                    continue
+                if value is None and not column.is_input:
+                    continue
+                wrong = _fault_of(value, column)
+                if wrong is not None:
+                    faults.append(Fault(where, wrong))
+            faults.extend(
+                Fault(f"/rows/{i}/{_escape(str(name))}", "is not a column of this model")
+                for name in row
+                if name not in self._known
+            )
+        return faults[:MAX_FAULTS]
+
+
+class _Odd(Exception):
+    """Something breaks the contract; the careful pass says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class _RowPlan:
+    """The row-by-row reading of a signature whose graph takes its columns as they are."""
+
+    numbers: tuple[tuple[str, frozenset[type], bool, float, float, Warn], ...]
+    strings: tuple[tuple[str, frozenset[str] | None, Warn], ...]
+    order: Mapping[str, int]
+    checks_integers: bool
+
+    @classmethod
+    def of(cls, signature: Signature) -> _RowPlan | None:
+        features = signature.features
+        direct = set(features.numbers) | set(features.strings)
+        if features.operations or direct != {c.name for c in signature.inputs}:
+            return None
+        if any(signature.column(name).is_nullable for name in features.strings):
+            return None
+        numbers = tuple(signature.column(name) for name in features.numbers)
+        strings = tuple(signature.column(name) for name in features.strings)
+        return cls(
+            tuple(
+                (
+                    c.name,
+                    frozenset({int, float}),
+                    c.is_nullable,
+                    -math.inf if c.minimum is None else c.minimum,
+                    math.inf if c.maximum is None else c.maximum,
+                    Warn(c.name, "out_of_range"),
+                )
+                for c in numbers
+            ),
+            tuple(
+                (
+                    c.name,
+                    None if c.categories is None else frozenset(c.categories),
+                    Warn(c.name, "unseen_category"),
+                )
+                for c in strings
+            ),
+            {c.name: position for position, c in enumerate((*numbers, *strings))},
+            any(c.type == "integer" for c in numbers),
+        )
+
+
+def _check_integers(row: Mapping[str, Any], columns: Sequence[Column]) -> None:
+    for column in columns:
+        value = row[column.name]
+        if column.type == "integer" and type(value) is float and not value.is_integer():
+            raise _Odd
+
+
+def _read_numbers(values: list[Any], column: Column, found: dict[int, list[Warn]]) -> NDArray[np.float64]:
+    if not set(map(type, values)) <= {int, float, type(None)}:
+        raise _Odd
+    has_null = None in values
+    if has_null and not column.is_nullable:
+        raise _Odd
+    array = np.array([math.nan if v is None else v for v in values] if has_null else values, dtype=np.float64)
+    finite = np.abs(array) <= _FLOAT32_MAX
+    if not finite.all() and (
+        not has_null or any(v is not None and not f for v, f in zip(values, finite, strict=True))
+    ):
+        raise _Odd
+    if column.type == "integer" and not (np.isnan(array) | (array == np.floor(array))).all():
+        raise _Odd
+    if column.minimum is not None and column.maximum is not None:
+        outside = (array < column.minimum) | (array > column.maximum)
+        if outside.any():
+            _note(np.flatnonzero(outside).tolist(), Warn(column.name, "out_of_range"), found)
+    return array
+
+
+def _read_strings(values: list[Any], column: Column, found: dict[int, list[Warn]]) -> NDArray[np.object_]:
+    distinct = set(values)
+    for value in distinct:
+        if value is None:
+            if not column.is_nullable:
+                raise _Odd
+        elif type(value) is not str or len(value) > MAX_TEXT:
+            raise _Odd
+    if column.categories is not None:
+        unseen = distinct.difference(column.categories, (None,))
+        if unseen:
+            where = [i for i, value in enumerate(values) if value in unseen]
+            _note(where, Warn(column.name, "unseen_category"), found)
+    return np.array(values, dtype=object)
+
+
+def _read_booleans(values: list[Any], column: Column, found: dict[int, list[Warn]]) -> NDArray[np.object_]:
+    if not set(map(type, values)) <= {bool, type(None)} or (None in values and not column.is_nullable):
+        raise _Odd
+    return np.array(values, dtype=object)
+
+
+def _read_datetimes(
+    values: list[Any], column: Column, found: dict[int, list[Warn]]
+) -> NDArray[np.datetime64]:
+    if None in values and not column.is_nullable:
+        raise _Odd
+    return np.array([None if v is None else _naive_utc(v) for v in values], dtype="datetime64[us]")
+
+
+_READERS = {
+    "number": _read_numbers,
+    "integer": _read_numbers,
+    "string": _read_strings,
+    "boolean": _read_booleans,
+    "datetime": _read_datetimes,
+}
+
+
+def parse_time(text: str) -> datetime:
+    """An RFC 3339 timestamp as an aware UTC datetime.
+
+    Raises
+    ------
+    ValueError
+        If `text` isn't one, or names no time zone.
+    """
+    if not isinstance(text, str):
+        raise ValueError("must be a string")
+    stamp = datetime.fromisoformat(text)
+    if stamp.tzinfo is None or "T" not in text.upper():
+        raise ValueError("must name its date, time and time zone, as 2013-02-01T06:15:00Z does")
+    return stamp.astimezone(UTC)
+
+
+def _naive_utc(text: str) -> datetime:
+    return parse_time(text).replace(tzinfo=None)  # numpy's datetime64 knows no zones
+
+
+def _note(rows: list[int], warning: Warn, found: dict[int, list[Warn]]) -> None:
+    for i in rows:
+        found.setdefault(i, []).append(warning)
+
+
+def _fault_of(value: object, column: Column) -> str | None:
+    """What is wrong with one value, in words that say how to mend it; None when nothing is."""
+    if value is None:
+        return (
+            None if column.is_nullable else "must not be null: no row that the model was registered with was"
+        )
+    if column.type in ("number", "integer"):
+        return _number_fault(value, column)
+    if column.type == "boolean":
+        return None if isinstance(value, bool) else f"must be true or false, not {_kind(value)}"
+    if not isinstance(value, str):
+        return f"must be a {'timestamp' if column.type == 'datetime' else 'string'}, not {_kind(value)}"
+    if column.type == "datetime":
+        try:
+            parse_time(value)
+        except (ValueError, OverflowError):
+            return "must be an RFC 3339 timestamp with its time zone, as 2013-02-01T06:15:00Z is"
+    if len(value) > MAX_TEXT:
+        return f"must have at most {MAX_TEXT} characters"
+    return None
+
+
+def _number_fault(value: object, column: Column) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"must be a number, not {_kind(value)}"
+    if value != value or value in (math.inf, -math.inf):
+        return "must be finite: NaN and infinite values are not JSON; send null for a missing value"
+    if abs(value) > _FLOAT32_MAX:
+        return "must fit a 32-bit float (at most 3.4e38)"
+    if column.type == "integer" and value != math.floor(value):
+        return "must be a whole number"
+    return None
+
+
+def _kind(value: object) -> str:
+    names: dict[type, str] = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "a list",
+    }
+    return names.get(type(value), "an object" if isinstance(value, Mapping) else type(value).__name__)
+
+
+def _escape(name: str) -> str:
+    """A reference token of RFC 6901."""
+    return name.replace("~", "~0").replace("/", "~1")
