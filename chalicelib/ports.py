@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
-from chalicelib.lineage.records import Alias, Change, Done, Model, Page, Pointer, Reign, Version
+from chalicelib.lineage.records import Alias, Change, Done, Edge, Model, Page, Pointer, Reign, Version
 
 
 class LineageStore(Protocol):
@@ -43,6 +43,12 @@ class LineageStore(Protocol):
 
     def reigns(self, model: str, *, limit: int, cursor: str | None) -> Page[Reign]:
         """Newest first."""
+        ...
+
+    def edges(
+        self, node: str, *, direction: Literal["from", "to"], limit: int, cursor: str | None
+    ) -> Page[Edge]:
+        """Edges of the lineage graph that start at a node, or end at it."""
         ...
 
     def texts(self, ids: frozenset[str]) -> Mapping[str, str]:

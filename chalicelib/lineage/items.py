@@ -1,0 +1,389 @@
+"""Keys and item shapes of both tables, and nothing else.
+
+An item is a flat or nested dict of text, whole numbers, booleans, bytes, None,
+lists and dicts; `chalicelib.aws.attributes` turns it into DynamoDB's own form.
+
+`lineage` (keys ``pk``, ``sk``):
+
+====================  =========================  =====================================
+pk                    sk                         what
+====================  =========================  =====================================
+``MODEL#m``           ``META``                   the model's head
+``MODEL#m``           ``POINTER``                who answers: complete, at most 16 KB
+``MODEL#m``           ``VERSION#000003``         a version
+``MODEL#m``           ``DIGEST#sha256``          the number of the version so named
+``MODEL#m``           ``ALIAS#a``                a user's own alias
+``MODEL#m``           ``REIGN#time``             a champion's period, by its start
+``NODE#source``       ``EDGE#relation#target``   an edge of the lineage graph
+``ACTOR#pseudonym``   ``TEXT``                   the name behind it; can be erased
+``REASON#digest``     ``TEXT``                   the text behind it; can be erased
+``IDEMP#key``         ``IDEMP``                  a used idempotency key; expires
+``AUDIT#PENDING``     a time-ordered id          an audit entry that waits for the notary
+``PEPPER``            ``PEPPER``                 the stage's pepper, wrapped by KMS
+====================  =========================  =====================================
+
+Sparse indexes: `inverse` (``ipk``, ``isk``) reads edges from their target, and
+all models by name; `listing` (``lpk``, ``lsk``) reads a team's models by name
+and what is ``validating`` by age. Times are RFC 3339 text in UTC with
+milliseconds, so they sort as text; ``expires_at`` is epoch seconds (TTL).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from chalicelib.lineage.records import (
+    Alias,
+    Blob,
+    Done,
+    Edge,
+    Examination,
+    IdempotencyKey,
+    Model,
+    Pointer,
+    Reign,
+    Target,
+    Version,
+)
+from tiltyard.audit.entry import canonical_time
+from tiltyard.errors import InvalidInput
+
+# A nested item can't be typed more closely without recursion that mypy reads slowly.
+Item = dict[str, Any]
+IndexName = Literal["inverse", "listing"]
+
+TTL_ATTRIBUTE = "expires_at"
+# Attribute names of the partition and the sort key, by index (None: the table itself).
+INDEX_KEYS: Mapping[IndexName | None, tuple[str, str]] = {
+    None: ("pk", "sk"),
+    "inverse": ("ipk", "isk"),
+    "listing": ("lpk", "lsk"),
+}
+LEDGER_INDEX_KEYS: Mapping[str | None, tuple[str, str]] = {
+    None: ("pk", "sk"),
+    "cohort": ("cpk", "csk"),
+    "subject": ("spk", "ssk"),
+}
+
+META, POINTER, TEXT, IDEMP, PEPPER = "META", "POINTER", "TEXT", "IDEMP", "PEPPER"
+AUDIT_PENDING = "AUDIT#PENDING"
+ALL_MODELS = "MODELS"
+VALIDATING = "VALIDATING"
+# Before and after every character that a key may hold: ASCII letters, digits and "-.:/_" (a range's end
+# can't be empty text in DynamoDB).
+FIRST, LAST = "!", "~"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    pk: str
+    sk: str
+
+
+def model_pk(model: str) -> str:
+    return f"MODEL#{model}"
+
+
+def version_sk(number: int) -> str:
+    return f"VERSION#{number:06d}"
+
+
+def digest_sk(digest: str) -> str:
+    return f"DIGEST#{digest}"
+
+
+def alias_sk(name: str) -> str:
+    return f"ALIAS#{name}"
+
+
+def reign_sk(started_at: datetime) -> str:
+    return f"REIGN#{text_of(started_at)}"
+
+
+def node_pk(node: str) -> str:
+    return f"NODE#{node}"
+
+
+def team_models(team: str) -> str:
+    return f"{ALL_MODELS}#{team}"
+
+
+def actor_key(pseudonym: str) -> Key:
+    return Key(f"ACTOR#{pseudonym}", TEXT)
+
+
+def reason_key(commitment: str) -> Key:
+    return Key(f"REASON#{commitment}", TEXT)
+
+
+def idempotency_key(key: str) -> Key:
+    return Key(f"IDEMP#{key}", IDEMP)
+
+
+def key_of(item: Mapping[str, Any]) -> Key:
+    return Key(item["pk"], item["sk"])
+
+
+def text_of(at: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds; what is finer is cut off, so order is kept."""
+    if at.tzinfo is None:
+        raise InvalidInput(f"the time {at.isoformat()} has no UTC offset")
+    try:
+        return canonical_time(at)
+    except OverflowError as exc:
+        raise InvalidInput(f"the time {at.isoformat()} isn't within the years 1 to 9999 in UTC") from exc
+
+
+def time_of(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def table_schema(indexes: Mapping[Any, tuple[str, str]]) -> dict[str, Any]:
+    """Keys and indexes of a table, in the form that DynamoDB's CreateTable and CloudFormation share."""
+    names = [name for keys in indexes.values() for name in keys]
+    secondary = [
+        {"IndexName": index, "KeySchema": _key_schema(*keys), "Projection": {"ProjectionType": "ALL"}}
+        for index, keys in indexes.items()
+        if index is not None
+    ]
+    return {
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in names],
+        "KeySchema": _key_schema(*indexes[None]),
+        "GlobalSecondaryIndexes": secondary,
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+
+
+def _key_schema(partition: str, sort: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": partition, "KeyType": "HASH"},
+        {"AttributeName": sort, "KeyType": "RANGE"},
+    ]
+
+
+def model_item(model: Model) -> Item:
+    return {
+        "pk": model_pk(model.name),
+        "sk": META,
+        "kind": "model",
+        "lpk": team_models(model.team),
+        "lsk": model.name,
+        "ipk": ALL_MODELS,
+        "isk": model.name,
+        "name": model.name,
+        "team": model.team,
+        "task": model.task,
+        "owner": model.owner,
+        "created_at": text_of(model.created_at),
+        "description": model.description,
+        "changes": model.changes,
+        "versions": model.versions,
+        "revision": model.revision,
+    }
+
+
+def model_from(item: Item) -> Model:
+    values = {field.name: item[field.name] for field in fields(Model)}
+    return Model(**values | {"created_at": time_of(item["created_at"])})
+
+
+def version_item(version: Version) -> Item:
+    item: Item = {
+        "pk": model_pk(version.model),
+        "sk": version_sk(version.number),
+        "kind": "version",
+        "model": version.model,
+        "number": version.number,
+        "digest": version.digest,
+        "stage": version.stage,
+        "files": _files_item(version.files),
+        "registered_at": text_of(version.registered_at),
+        "registered_by": version.registered_by,
+        "description": version.description,
+        "examination": None if version.examination is None else _examination_item(version.examination),
+        "revision": version.revision,
+    }
+    if version.stage == "validating":
+        # Only what waits for its examination is in the index, oldest first.
+        item["lpk"] = VALIDATING
+        item["lsk"] = f"{item['registered_at']}#{version.model}#{version.number:06d}"
+    return item
+
+
+def version_from(item: Item) -> Version:
+    return Version(
+        model=item["model"],
+        number=item["number"],
+        digest=item["digest"],
+        stage=item["stage"],
+        files=_files_from(item["files"]),
+        registered_at=time_of(item["registered_at"]),
+        registered_by=item["registered_by"],
+        description=item["description"],
+        examination=None if item["examination"] is None else _examination_from(item["examination"]),
+        revision=item["revision"],
+    )
+
+
+def digest_item(version: Version) -> Item:
+    return {
+        "pk": model_pk(version.model),
+        "sk": digest_sk(version.digest),
+        "kind": "digest",
+        "number": version.number,
+    }
+
+
+def pointer_item(pointer: Pointer) -> Item:
+    return {
+        "pk": model_pk(pointer.model),
+        "sk": POINTER,
+        "kind": "pointer",
+        "model": pointer.model,
+        "team": pointer.team,
+        "champion": None if pointer.champion is None else _target_item(pointer.champion),
+        "started_at": None if pointer.started_at is None else text_of(pointer.started_at),
+        "revision": pointer.revision,
+    }
+
+
+def pointer_from(item: Item) -> Pointer:
+    champion, started_at = item["champion"], item["started_at"]
+    return Pointer(
+        model=item["model"],
+        team=item["team"],
+        champion=None if champion is None else _target_from(champion),
+        started_at=None if started_at is None else time_of(started_at),
+        revision=item["revision"],
+    )
+
+
+def alias_item(alias: Alias) -> Item:
+    return {
+        "pk": model_pk(alias.model),
+        "sk": alias_sk(alias.name),
+        "kind": "alias",
+        "model": alias.model,
+        "team": alias.team,
+        "name": alias.name,
+        "target": _target_item(alias.target),
+        "revision": alias.revision,
+    }
+
+
+def alias_from(item: Item) -> Alias:
+    return Alias(
+        model=item["model"],
+        team=item["team"],
+        name=item["name"],
+        target=_target_from(item["target"]),
+        revision=item["revision"],
+    )
+
+
+def reign_item(reign: Reign) -> Item:
+    return {
+        "pk": model_pk(reign.model),
+        "sk": reign_sk(reign.started_at),
+        "kind": "reign",
+        "model": reign.model,
+        "started_at": text_of(reign.started_at),
+        "generation": reign.generation,
+        "version": reign.version,
+        "digest": reign.digest,
+        "approved_by": reign.approved_by,
+        "reason": reign.reason,
+        "action": reign.action,
+    }
+
+
+def reign_from(item: Item) -> Reign:
+    values = {field.name: item[field.name] for field in fields(Reign)}
+    return Reign(**values | {"started_at": time_of(item["started_at"])})
+
+
+def edge_item(edge: Edge) -> Item:
+    return {
+        "pk": node_pk(edge.source),
+        "sk": f"EDGE#{edge.relation}#{edge.target}",
+        "kind": "edge",
+        "ipk": node_pk(edge.target),
+        "isk": f"EDGE#{edge.relation}#{edge.source}",
+        "source": edge.source,
+        "relation": edge.relation,
+        "target": edge.target,
+    }
+
+
+def edge_from(item: Item) -> Edge:
+    return Edge(source=item["source"], relation=item["relation"], target=item["target"])
+
+
+def text_item(key: Key, text: str) -> Item:
+    return {"pk": key.pk, "sk": key.sk, "kind": "text", "text": text}
+
+
+def done_item(used: IdempotencyKey, result: Mapping[str, Any], *, expires_at: int) -> Item:
+    return {
+        "pk": idempotency_key(used.key).pk,
+        "sk": IDEMP,
+        "kind": "done",
+        "key": used.key,
+        "body": used.body,
+        "result": dict(result),
+        TTL_ATTRIBUTE: expires_at,
+    }
+
+
+def done_from(item: Item) -> Done:
+    return Done(
+        key=item["key"],
+        body=item["body"],
+        result=item["result"],
+        expires_at=datetime.fromtimestamp(item[TTL_ATTRIBUTE], UTC),
+    )
+
+
+def pending_item(entry_id: str, entry: bytes) -> Item:
+    return {"pk": AUDIT_PENDING, "sk": entry_id, "kind": "audit", "entry": entry}
+
+
+def pepper_item(wrapped: bytes) -> Item:
+    return {"pk": PEPPER, "sk": PEPPER, "kind": "pepper", "wrapped": wrapped}
+
+
+def _files_item(files: Mapping[str, Blob]) -> Item:
+    return {name: {"sha256": blob.sha256, "size": blob.size} for name, blob in files.items()}
+
+
+def _files_from(item: Item) -> dict[str, Blob]:
+    return {name: Blob(blob["sha256"], blob["size"]) for name, blob in item.items()}
+
+
+def _target_item(target: Target) -> Item:
+    return {
+        "version": target.version,
+        "digest": target.digest,
+        "files": _files_item(target.files),
+        "memory_bytes": target.memory_bytes,
+    }
+
+
+def _target_from(item: Item) -> Target:
+    return Target(item["version"], item["digest"], _files_from(item["files"]), item["memory_bytes"])
+
+
+def _examination_item(examination: Examination) -> Item:
+    return {
+        "at": text_of(examination.at),
+        "accepted": examination.accepted,
+        "reasons": list(examination.reasons),
+        "memory_bytes": examination.memory_bytes,
+    }
+
+
+def _examination_from(item: Item) -> Examination:
+    return Examination(time_of(item["at"]), item["accepted"], tuple(item["reasons"]), item["memory_bytes"])

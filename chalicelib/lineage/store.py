@@ -1,0 +1,203 @@
+"""Reads and commits of the `lineage` table, over anything that keeps items.
+
+`TableLineage` fulfils the `LineageStore` port. All that depends on where the
+items are is in `Table`: the same reads and the same plans run in memory and on
+DynamoDB, and one contract suite holds for both.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Literal, Protocol, TypeVar
+
+from chalicelib.lineage import cursors, items
+from chalicelib.lineage.ids import RANDOM_BYTES, uuid7
+from chalicelib.lineage.items import IndexName, Item, Key
+from chalicelib.lineage.records import Alias, Change, Done, Edge, Model, Page, Pointer, Reign, Version
+from chalicelib.lineage.writes import Operation, plan
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A range of one partition, by sort key; both ends belong to it."""
+
+    pk: str
+    low: str
+    high: str
+    index: IndexName | None = None
+    newest_first: bool = False
+    is_consistent: bool = False
+
+
+class Table(Protocol):
+    """Items under two keys, and conditional writes of many at once."""
+
+    def get(self, key: Key) -> Item | None:
+        """Strongly consistent."""
+        ...
+
+    def get_many(self, keys: Sequence[Key]) -> list[Item]:
+        """Those that are there, in no order; strongly consistent."""
+        ...
+
+    def query(self, rows: Rows, *, limit: int) -> list[Item]:
+        """The first `limit` of the range, fewer only at its end."""
+        ...
+
+    def transact(self, operations: Sequence[Operation]) -> None:
+        """All or none. Raises `LostRace` when a condition doesn't hold."""
+        ...
+
+
+class Commitments(Protocol):
+    def commitment(self, text: str) -> str: ...
+
+
+def real_time() -> datetime:
+    return datetime.now(UTC)
+
+
+class TableLineage:
+    """The `LineageStore` port over a table.
+
+    `clock` is real time, whatever time the changes themselves carry: it orders
+    pending audit entries and expires idempotency keys.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        commitments: Commitments,
+        *,
+        clock: Callable[[], datetime] = real_time,
+        randomness: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._table = table
+        self._commitments = commitments
+        self._clock = clock
+        self._randomness = randomness
+
+    def model(self, name: str) -> Model | None:
+        item = self._table.get(Key(items.model_pk(name), items.META))
+        return None if item is None else items.model_from(item)
+
+    def models(self, *, teams: frozenset[str] | None, limit: int, cursor: str | None) -> Page[Model]:
+        """By name. One query a team, so the cost grows with what is found and not with what others have."""
+        if teams is None:
+            parts = [Rows(items.ALL_MODELS, items.FIRST, items.LAST, index="inverse")]
+        else:
+            mine = (items.team_models(team) for team in sorted(teams))
+            parts = [Rows(pk, items.FIRST, items.LAST, index="listing") for pk in mine]
+        return self._page("models", parts, "isk", items.model_from, limit=limit, cursor=cursor)
+
+    def version(self, model: str, number: int) -> Version | None:
+        item = self._table.get(Key(items.model_pk(model), items.version_sk(number)))
+        return None if item is None else items.version_from(item)
+
+    def versions(self, model: str, *, limit: int, cursor: str | None) -> Page[Version]:
+        rows = _of_model(model, "VERSION#", newest_first=True)
+        return self._page(f"versions {model}", [rows], "sk", items.version_from, limit=limit, cursor=cursor)
+
+    def version_by_digest(self, model: str, digest: str) -> Version | None:
+        """Two reads at most; a digest's number never changes, so nothing can come between them."""
+        item = self._table.get(Key(items.model_pk(model), items.digest_sk(digest)))
+        return None if item is None else self.version(model, item["number"])
+
+    def validating(self, *, limit: int, cursor: str | None) -> Page[Version]:
+        rows = Rows(items.VALIDATING, items.FIRST, items.LAST, index="listing")
+        return self._page("validating", [rows], "lsk", items.version_from, limit=limit, cursor=cursor)
+
+    def pointer(self, model: str) -> Pointer | None:
+        item = self._table.get(Key(items.model_pk(model), items.POINTER))
+        return None if item is None else items.pointer_from(item)
+
+    def alias(self, model: str, name: str) -> Alias | None:
+        item = self._table.get(Key(items.model_pk(model), items.alias_sk(name)))
+        return None if item is None else items.alias_from(item)
+
+    def aliases(self, model: str, *, limit: int, cursor: str | None) -> Page[Alias]:
+        rows = _of_model(model, "ALIAS#")
+        return self._page(f"aliases {model}", [rows], "sk", items.alias_from, limit=limit, cursor=cursor)
+
+    def reign_at(self, model: str, at: datetime) -> Reign | None:
+        started = _of_model(model, "REIGN#", newest_first=True)
+        rows = replace(started, high=items.reign_sk(at), is_consistent=True)
+        found = self._table.query(rows, limit=1)
+        return items.reign_from(found[0]) if found else None
+
+    def reigns(self, model: str, *, limit: int, cursor: str | None) -> Page[Reign]:
+        rows = _of_model(model, "REIGN#", newest_first=True)
+        return self._page(f"reigns {model}", [rows], "sk", items.reign_from, limit=limit, cursor=cursor)
+
+    def edges(
+        self, node: str, *, direction: Literal["from", "to"], limit: int, cursor: str | None
+    ) -> Page[Edge]:
+        """Edges that start at a node, or end at it."""
+        index: IndexName | None = None if direction == "from" else "inverse"
+        sort_key = items.INDEX_KEYS[index][1]
+        rows = Rows(items.node_pk(node), "EDGE#", "EDGE#" + items.LAST, index=index)
+        name = f"edges {direction} {node}"
+        return self._page(name, [rows], sort_key, items.edge_from, limit=limit, cursor=cursor)
+
+    def texts(self, ids: frozenset[str]) -> Mapping[str, str]:
+        keys = {key: i for i in ids for key in (items.actor_key(i), items.reason_key(i))}
+        found = self._table.get_many(list(keys))
+        return {keys[items.key_of(item)]: item["text"] for item in found}
+
+    def done(self, key: str) -> Done | None:
+        item = self._table.get(items.idempotency_key(key))
+        if item is None:
+            return None
+        done = items.done_from(item)
+        return done if self._clock() < done.expires_at else None
+
+    def commit(self, change: Change) -> Model:
+        now = self._clock()
+        planned = plan(
+            change,
+            now=now,
+            entry_id=uuid7(now, self._randomness(RANDOM_BYTES)),
+            commitment=None if change.reason is None else self._commitments.commitment(change.reason),
+        )
+        self._table.transact(planned.operations)
+        return planned.head
+
+    def _page(
+        self,
+        name: str,
+        parts: Sequence[Rows],
+        sort_key: str,
+        record: Callable[[Item], T],
+        *,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[T]:
+        """A page of a list that is the ordered union of `parts`; one row more tells of a next page."""
+        after = None
+        if parts and cursor is not None:
+            after = cursors.decode(name, cursor, low=parts[0].low, high=parts[0].high)
+        found = (self._after(rows, after, sort_key, limit=limit + 1) for rows in parts)
+        newest_first = any(rows.newest_first for rows in parts)
+        ordered = heapq.merge(*found, key=lambda item: str(item[sort_key]), reverse=newest_first)
+        page = list(islice(ordered, limit + 1))
+        following = cursors.encode(name, page[limit - 1][sort_key]) if len(page) > limit else None
+        return Page(tuple(record(item) for item in page[:limit]), following)
+
+    def _after(self, rows: Rows, after: str | None, sort_key: str, *, limit: int) -> Iterable[Item]:
+        if after is None:
+            return self._table.query(rows, limit=limit)
+        rest = replace(rows, high=after) if rows.newest_first else replace(rows, low=after)
+        # Ranges hold both ends, and the row at the cursor was on the page before (it may be gone since).
+        found = self._table.query(rest, limit=limit + 1)
+        return [item for item in found if item[sort_key] != after][:limit]
+
+
+def _of_model(model: str, prefix: str, *, newest_first: bool = False) -> Rows:
+    return Rows(items.model_pk(model), prefix, prefix + items.LAST, newest_first=newest_first)
