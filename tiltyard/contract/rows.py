@@ -137,10 +137,6 @@ class RowReader:
         for column in self._inputs:
             values = [row[column.name] for row in rows]
             columns[column.name] = _READERS[column.type](values, column, found)
-        for column in self._optional:
-            present = [row[column.name] for row in rows if row.get(column.name) is not None]
-            if present:
-                _READERS[column.type](present, column, {})
         made = self._features.apply(columns)
         n = len(rows)
         return Batch(n, self._matrix(made, n), self._texts(made, n), self._in_order(found))
@@ -273,10 +269,8 @@ def _read_numbers(values: list[Any], column: Column, found: dict[int, list[Warn]
     if has_null and not column.is_nullable:
         raise _Odd
     array = np.array([math.nan if v is None else v for v in values] if has_null else values, dtype=np.float64)
-    finite = np.abs(array) <= _FLOAT32_MAX
-    if not finite.all() and (
-        not has_null or any(v is not None and not f for v, f in zip(values, finite, strict=True))
-    ):
+    # A null became NaN and is no fault; every other value must be finite and fit a float32.
+    if np.count_nonzero(np.abs(array) <= _FLOAT32_MAX) != len(values) - values.count(None):
         raise _Odd
     if column.type == "integer" and not (np.isnan(array) | (array == np.floor(array))).all():
         raise _Odd

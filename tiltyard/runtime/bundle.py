@@ -30,7 +30,7 @@ MANIFEST = "manifest.json"
 PARTS = (MODEL, SIGNATURE, PROFILE, PARITY)
 """The files that a manifest names."""
 
-MEDIA_TYPES = {name: "application/json" for name in (SIGNATURE, PROFILE, PARITY, MANIFEST)} | {
+MEDIA_TYPES = dict.fromkeys((SIGNATURE, PROFILE, PARITY, MANIFEST), "application/json") | {
     MODEL: "application/octet-stream"
 }
 

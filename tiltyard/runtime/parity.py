@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tiltyard.contract.signature import Task
 from tiltyard.errors import Fault, InvalidBundle
 
-Answers = NDArray[np.float64]
+Answers = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,10 @@ def compare(
     actual = np.asarray(actual, dtype=np.float64)
     if expected.shape != actual.shape or expected.ndim != 2 or not len(expected):
         raise InvalidBundle(
-            f"The estimator answers in shape {expected.shape}, the graph in {actual.shape}: nothing to compare."
+            f"Answers of shape {expected.shape} can't be compared with answers of shape {actual.shape}."
         )
     difference = np.abs(actual - expected)
-    finite = np.isfinite(difference).all(axis=1)
+    finite = np.asarray(np.isfinite(difference).all(axis=1))
     allowed = rule.atol * _scale(expected, task)
     beyond = ~finite | (difference > allowed).any(axis=1)
     flipped = ~finite | (labels(expected, task, threshold) != labels(actual, task, threshold))
@@ -119,12 +119,13 @@ def compare(
 
 
 def labels(answers: Answers, task: Task, threshold: float | None) -> NDArray[np.int64]:
-    """Class index of each row (zeros for a regression)."""
+    """Class index by row: at the threshold if there is one, else the likeliest; 0 for a regression."""
     if task == "regression":
         return np.zeros(len(answers), dtype=np.int64)
-    if task == "binary":
+    if threshold is not None:
         return (answers[:, 1] >= threshold).astype(np.int64)
-    return np.argmax(answers, axis=1)
+    likeliest: NDArray[np.int64] = np.argmax(answers, axis=1)
+    return likeliest
 
 
 def _scale(expected: Answers, task: Task) -> Answers:
