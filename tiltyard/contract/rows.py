@@ -47,12 +47,15 @@ class Batch:
     """n rows that keep the contract.
 
     `numbers` is ``float32 [n, k]`` and `strings` ``object [n, s]`` (None where the
-    graph has no such input). `warnings` maps a row's position to what was odd.
+    graph has no such input). `columns` are the values as they were sent, a list of
+    n by column (None where an optional column was left out). `warnings` maps a
+    row's position to what was odd.
     """
 
     n: int
     numbers: NDArray[np.float32] | None
     strings: NDArray[np.object_] | None
+    columns: Mapping[str, list[Any]]
     warnings: Mapping[int, tuple[Warn, ...]] = field(default_factory=dict)
 
 
@@ -125,21 +128,25 @@ class RowReader:
             n,
             np.array(numbers, dtype=np.float32).reshape(n, -1) if plan.numbers else None,
             np.array(strings, dtype=object).reshape(n, -1) if plan.strings else None,
+            {c.name: [row.get(c.name) for row in rows] for c in self._columns},
             warnings,
         )
 
     def _by_column(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
         columns: Columns = {}
+        sent: dict[str, list[Any]] = {}
         found: dict[int, list[Warn]] = {}
         for row in rows:
             if len(row) != self._required:
                 self._check_keys(row)
         for column in self._inputs:
-            values = [row[column.name] for row in rows]
+            values = sent[column.name] = [row[column.name] for row in rows]
             columns[column.name] = _READERS[column.type](values, column, found)
+        for column in self._optional:
+            sent[column.name] = [row.get(column.name) for row in rows]
         made = self._features.apply(columns)
         n = len(rows)
-        return Batch(n, self._matrix(made, n), self._texts(made, n), self._in_order(found))
+        return Batch(n, self._matrix(made, n), self._texts(made, n), sent, self._in_order(found))
 
     def _matrix(self, columns: Columns, n: int) -> NDArray[np.float32] | None:
         names = self._features.numbers

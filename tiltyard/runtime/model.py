@@ -25,12 +25,14 @@ class Answers:
     """What a version says of n rows.
 
     `scores` is ``float32 [n, classes]`` of probabilities, or ``[n, 1]`` of
-    values; `values` the decision by row: a class label, or the value itself.
+    values; `values` the decision by row: a class label, or the value itself;
+    `columns` the rows as they were sent, by column.
     """
 
     scores: NDArray[np.float32]
     values: list[str] | list[float]
     warnings: Mapping[int, tuple[Warn, ...]]
+    columns: Mapping[str, list[Any]]
 
 
 def open_session(content: bytes) -> ort.InferenceSession:
@@ -91,7 +93,7 @@ class ServedModel:
         """
         batch = self.reader.read(rows)
         scores = self.score(batch)
-        return Answers(scores, self.decide(scores), batch.warnings)
+        return Answers(scores, self.decide(scores), batch.warnings, batch.columns)
 
     def score(self, batch: Batch) -> NDArray[np.float32]:
         """Raw answers, float32 of shape (n, classes) or (n, 1)."""

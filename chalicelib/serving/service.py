@@ -1,0 +1,181 @@
+"""Answer a prediction: pointer → session → rows → answer, and one telemetry message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chalicelib.lineage.records import Target, Version
+from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms, Queue, Spool
+from chalicelib.serving import telemetry
+from chalicelib.serving.body import PredictBody
+from chalicelib.serving.pointers import Answering, Name, PointerCache
+from chalicelib.serving.sessions import SessionCache
+from tiltyard.errors import NotFound, NotReady
+from tiltyard.runtime.bundle import MODEL, SIGNATURE, SIZE_LIMITS
+from tiltyard.runtime.identifiers import uuid7s
+from tiltyard.runtime.model import Answers, ServedModel
+
+CHAMPION = "champion"
+DIRECT = "direct"
+
+_USABLE = frozenset({"candidate", "challenger", "champion", "retired"})
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A name that leads to a version: whose it is, and in which role the version answers."""
+
+    model: str
+    team: str
+    role: str
+    target: Target | None
+
+
+class Predictor:
+    """What a container keeps between predictions, and how it answers one."""
+
+    def __init__(
+        self,
+        *,
+        lineage: LineageStore,
+        artifacts: ArtifactStore,
+        queue: Queue,
+        spool: Spool,
+        pseudonyms: Callable[[], Pseudonyms],
+        interval_s: float,
+        memory_bytes: int,
+    ) -> None:
+        self._lineage = lineage
+        self._artifacts = artifacts
+        self._queue = queue
+        self._spool = spool
+        self._pseudonyms = pseudonyms
+        self._sessions = SessionCache(self._load, capacity_bytes=memory_bytes)
+        self._pointers = PointerCache(self._read, self._prepare, interval_s=interval_s)
+
+    def resolve(self, name: Name) -> Resolved | None:
+        """Who answers for a model or alias; None when there is no such name."""
+        answering = self._pointers.get(name)
+        if answering is None:
+            return None
+        return Resolved(name.model, answering.team, name.alias or CHAMPION, answering.target)
+
+    def resolve_version(self, model: str, number: int) -> Resolved | None:
+        """A version by its number, read afresh: role ``direct``, never a part of a gate.
+
+        Raises
+        ------
+        NotReady
+            If the version hasn't passed its examination.
+        """
+        pointer = self._lineage.pointer(model)
+        if pointer is None:
+            return None
+        version = self._lineage.version(model, number)
+        target = None if version is None else _target_of(version)
+        return Resolved(model, pointer.team, DIRECT, target)
+
+    def answer(
+        self, resolved: Resolved, body: PredictBody, *, request_id: str, now: datetime
+    ) -> dict[str, Any]:
+        """Answer every row, or none.
+
+        Raises
+        ------
+        NotFound
+            If the name leads to no version yet.
+        InvalidRows
+            If a row breaks the contract.
+        """
+        target = resolved.target
+        if target is None:
+            raise NotFound(
+                f"Model {resolved.model!r} has no {resolved.role} version to answer; promote one first."
+                if resolved.role == CHAMPION
+                else f"Model {resolved.model!r} has no such version."
+            )
+        with self._sessions.lease(target) as served:
+            answers = served.predict(body.rows)
+        ids = body.ids or uuid7s(len(body.rows), unix_ms=int(now.timestamp() * 1000))
+        document = telemetry.record(
+            model=resolved.model,
+            version=target.version,
+            digest=target.digest,
+            role=resolved.role,
+            signature=served.signature,
+            asked=telemetry.Asked(ids, self._subjects(body, served, answers), body.at),
+            answers=answers,
+            request_id=request_id,
+            received_at=now,
+        )
+        telemetry.send(document, queue=self._queue, spool=self._spool)
+        return {
+            "model": resolved.model,
+            "version": target.version,
+            "role": resolved.role,
+            "predictions": _predictions(served, answers, ids),
+        }
+
+    def _subjects(self, body: PredictBody, served: ServedModel, answers: Answers) -> list[str | None] | None:
+        """Pseudonyms of the subjects that the request names, beside the rows or in the subject column."""
+        column = served.signature.subject
+        raw = body.subjects
+        if raw is None and column is not None:
+            raw = answers.columns.get(column)
+        if raw is None or not any(value is not None for value in raw):
+            return None
+        pseudonyms = self._pseudonyms()
+        known = {value: pseudonyms.subject(str(value)) for value in set(raw) if value is not None}
+        return [None if value is None else known[value] for value in raw]
+
+    def _read(self, name: Name) -> Answering | None:
+        if name.alias is None or name.alias == CHAMPION:
+            pointer = self._lineage.pointer(name.model)
+            return None if pointer is None else Answering(pointer.team, pointer.champion)
+        alias = self._lineage.alias(name.model, name.alias)
+        return None if alias is None else Answering(alias.team, alias.target)
+
+    def _prepare(self, target: Target) -> None:
+        with self._sessions.lease(target):
+            pass
+
+    def _load(self, target: Target) -> ServedModel:
+        files = {
+            name: self._artifacts.read(target.files[name].sha256, limit=SIZE_LIMITS[name])
+            for name in (MODEL, SIGNATURE)
+        }
+        return ServedModel.open(files)
+
+
+def _target_of(version: Version) -> Target:
+    if version.stage not in _USABLE or version.examination is None:
+        raise NotReady(
+            f"Version {version.number} of {version.model!r} is {version.stage}; "
+            "only a version that passed its examination answers."
+        )
+    return Target(version.number, version.digest, version.files, version.examination.memory_bytes)
+
+
+def _predictions(served: ServedModel, answers: Answers, ids: Any) -> list[dict[str, Any]]:
+    """The answer by row: id, value, and the score that the decision rests on."""
+    task, classes = served.signature.task, served.signature.classes
+    if task == "binary":
+        key, scores = "score", answers.scores[:, 1].tolist()
+    elif task == "multiclass":
+        key, scores = "scores", [dict(zip(classes, row, strict=True)) for row in answers.scores.tolist()]
+    else:
+        return [
+            {"id": i, "value": value, "warnings": _warnings(answers, n), "action": "answer"}
+            for n, (i, value) in enumerate(zip(ids, answers.values, strict=True))
+        ]
+    return [
+        {"id": i, "value": value, key: score, "warnings": _warnings(answers, n), "action": "answer"}
+        for n, (i, value, score) in enumerate(zip(ids, answers.values, scores, strict=True))
+    ]
+
+
+def _warnings(answers: Answers, row: int) -> list[dict[str, str]]:
+    return [warning.to_json() for warning in answers.warnings.get(row, ())]

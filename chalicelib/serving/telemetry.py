@@ -1,0 +1,120 @@
+"""The record of a request: what came in, what went out, by column.
+
+A message is the record as JSON, deflated when that pays: ``{…}`` as it is, or
+``z1:`` and base64 of its zlib stream. What is over 900 KB goes to the lake's
+spool and the message names the object. A subject is a pseudonym here; the raw
+id went no further than the request.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from chalicelib.ports import Queue, Spool
+from tiltyard.contract.signature import Signature
+from tiltyard.runtime.model import Answers
+
+FORMAT = 1
+MAX_MESSAGE = 900_000
+"""Bytes; SQS takes 1 MiB, and a batch's overhead has to fit as well."""
+
+_DEFLATE_FROM = 4_096
+"""Bytes; a smaller record gains less than deflating it costs."""
+
+_PREFIX = "z1:"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the caller sent beside the rows; `at` is one event time, or one a row."""
+
+    ids: Sequence[str]
+    subjects: Sequence[str | None] | None = None
+    at: str | Sequence[str] | None = None
+
+
+def record(
+    *,
+    model: str,
+    version: int,
+    digest: str,
+    role: str,
+    signature: Signature,
+    asked: Asked,
+    answers: Answers,
+    request_id: str,
+    received_at: datetime,
+) -> dict[str, Any]:
+    """One request as a document of columns, each a list of n values.
+
+    `asked.subjects` are pseudonyms; the signature's subject column is left out.
+    """
+    subject = signature.subject
+    columns = answers.columns
+    if subject is not None and subject in columns:
+        columns = {name: values for name, values in columns.items() if name != subject}
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "request_id": request_id,
+        "received_at": received_at,
+        "model": model,
+        "version": version,
+        "digest": digest,
+        "role": role,
+        "n": len(asked.ids),
+        "ids": asked.ids,
+        "columns": columns,
+        "scores": answers.scores,
+    }
+    if asked.subjects is not None:
+        document["subjects"] = asked.subjects
+    if asked.at is not None:
+        document["at"] = asked.at
+    if answers.warnings:
+        document["warnings"] = {
+            str(i): [w.to_json() for w in warnings] for i, warnings in answers.warnings.items()
+        }
+    return document
+
+
+def encode(document: Mapping[str, Any]) -> str:
+    """The message of a record."""
+    plain = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z)
+    if len(plain) < _DEFLATE_FROM:
+        return plain.decode()
+    return _PREFIX + base64.b64encode(zlib.compress(plain, 1)).decode()
+
+
+def decode(message: str) -> dict[str, Any]:
+    """The record of a message.
+
+    Raises
+    ------
+    ValueError
+        If the message isn't one that `encode` made.
+    """
+    try:
+        plain = zlib.decompress(base64.b64decode(message[3:])) if message.startswith(_PREFIX) else message
+    except zlib.error as exc:
+        raise ValueError("not a telemetry message") from exc
+    document = orjson.loads(plain)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError("not a telemetry message")
+    return document
+
+
+def send(document: Mapping[str, Any], *, queue: Queue, spool: Spool) -> None:
+    """One call of the queue; one object and one call when the message is too large for it."""
+    message = encode(document)
+    if len(message) > MAX_MESSAGE:
+        key = f"{document['model']}/{document['received_at']:%Y-%m-%d/%H}/{document['request_id']}"
+        spool.write(key, message.encode())
+        message = orjson.dumps({"format": FORMAT, "spool": key}).decode()
+    queue.send(message)

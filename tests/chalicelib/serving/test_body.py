@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from chalicelib.serving.body import MAX_BODY, MAX_ROWS, parse
+from tiltyard.errors import InvalidRows, MalformedRequest, PayloadTooLarge
+
+ROW = {"a": 1}
+
+
+def sent(**body: object) -> bytes:
+    return json.dumps(body).encode()
+
+
+def test_a_whole_body_is_read():
+    body = parse(sent(rows=[ROW], ids=["x"], subjects=["p"], at="2013-02-01T06:15:00Z"))
+
+    assert (body.rows, body.ids, body.subjects, body.at) == ([ROW], ["x"], ["p"], "2013-02-01T06:15:00Z")
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b"7", b'"rows"', b"\xff\xfe", b"[" * 100_000])
+def test_what_is_no_json_object_is_malformed(raw):
+    with pytest.raises(MalformedRequest):
+        parse(raw)
+
+
+def test_nan_is_read_so_that_the_contract_can_name_its_place():
+    assert parse(b'{"rows": [{"a": NaN}]}').rows[0]["a"] != 0
+
+
+def test_a_body_over_the_limit_is_refused_unread():
+    with pytest.raises(PayloadTooLarge, match=str(MAX_BODY)):
+        parse(b" " * (MAX_BODY + 1))
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({}, ["/rows"]),
+        ({"rows": []}, ["/rows"]),
+        ({"rows": ROW}, ["/rows"]),
+        ({"rows": [ROW] * (MAX_ROWS + 1)}, ["/rows"]),
+        ({"rows": [ROW], "row": 1}, ["/row"]),
+        ({"rows": [ROW], "ids": ["a", "b"]}, ["/ids"]),
+        ({"rows": [ROW], "ids": "a"}, ["/ids"]),
+        ({"rows": [ROW], "ids": [""]}, ["/ids/0"]),
+        ({"rows": [ROW], "ids": [7]}, ["/ids/0"]),
+        ({"rows": [ROW], "ids": ["a\n"]}, ["/ids/0"]),
+        ({"rows": [ROW] * 3, "ids": ["a", "b", "a"]}, ["/ids/2"]),
+        ({"rows": [ROW], "subjects": [5]}, ["/subjects/0"]),
+        ({"rows": [ROW], "at": "today"}, ["/at"]),
+        ({"rows": [ROW], "at": ["2013-02-01"]}, ["/at/0"]),
+        ({"rows": [ROW], "at": 5}, ["/at"]),
+    ],
+)
+def test_a_part_that_does_not_fit_is_named(body, pointers):
+    with pytest.raises(InvalidRows) as refused:
+        parse(sent(**body))
+
+    assert [fault.pointer for fault in refused.value.faults] == pointers
