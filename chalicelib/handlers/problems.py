@@ -133,8 +133,10 @@ def dress(request: Request | None, get_response: Callable[[Request | None], Resp
     if response.status_code >= 400 and _media_type(response) != MEDIA_TYPE:
         response = _redressed(response)
     if isinstance(response.body, dict) and _media_type(response) == MEDIA_TYPE:
-        response.body.setdefault("instance", path_of(request))
+        # The occurrence is the request; API Gateway's own answers name it in the same way.
+        response.body.setdefault("instance", request_id(request))
     response.headers["X-Request-Id"] = request_id(request)
+    response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 

@@ -1,0 +1,248 @@
+"""Promotion, rollback, and who reigned when.
+
+A swap is one conditional write of pointer, both versions, the reign and the
+audit entry. Whoever loses the race for a generation gets `LostRace`, and nothing
+has changed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from chalicelib.gating import rules
+from chalicelib.gating.rules import Action, Swap
+from chalicelib.lineage.races import settle
+from chalicelib.lineage.records import (
+    Append,
+    Attempt,
+    Change,
+    Edge,
+    Model,
+    Page,
+    Pointer,
+    Put,
+    Reign,
+    Target,
+    Version,
+)
+from chalicelib.lineage.states import state_digest
+from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms
+from chalicelib.registry.compatibility import check_compatible
+from tiltyard.contract.signature import Signature
+from tiltyard.errors import Conflict, LostRace, NotFound
+from tiltyard.runtime.bundle import SIGNATURE, SIZE_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A reign with its end, which is the next one's start; None while it lasts."""
+
+    reign: Reign
+    ended_at: datetime | None
+
+
+def promote(
+    lineage: LineageStore,
+    artifacts: ArtifactStore,
+    pseudonyms: Pseudonyms,
+    name: str,
+    number: int,
+    *,
+    reason: str,
+    attempt: Attempt,
+) -> Swap:
+    """Make a version the champion.
+
+    Raises
+    ------
+    NotFound
+        When the model has no such version.
+    NotReady
+        When the version didn't pass its examination, or was put away.
+    Incompatible
+        When callers of the champion couldn't call it.
+    LostRace
+        When another version became champion meanwhile.
+    """
+    first = _pointer(lineage, name)
+
+    def change() -> Swap:
+        pointer = _unchanged(lineage, name, first)
+        version = _version(lineage, name, number)
+        target = rules.promotable(version)
+        if pointer.champion is not None:
+            check_compatible(
+                _signature(artifacts, pointer.champion.files[SIGNATURE].sha256),
+                _signature(artifacts, version.files[SIGNATURE].sha256),
+            )
+        return _swap(
+            lineage, pseudonyms, pointer, version, target, action="promote", reason=reason, attempt=attempt
+        )
+
+    return settle(change, check=lambda: _check_unchanged(lineage, name, first))
+
+
+def roll_back(
+    lineage: LineageStore,
+    pseudonyms: Pseudonyms,
+    name: str,
+    number: int | None,
+    *,
+    reason: str,
+    attempt: Attempt,
+) -> Swap:
+    """Make a past champion the champion again: the last one before this, or version `number`.
+
+    Compatibility isn't asked: callers have called that version before, and a
+    way back must not be shut by what came after.
+
+    Raises
+    ------
+    NotFound
+        When the model has no such version.
+    Conflict
+        When the version never reigned, or there is none to go back to.
+    LostRace
+        When another version became champion meanwhile.
+    """
+    first = _pointer(lineage, name)
+
+    def change() -> Swap:
+        pointer = _unchanged(lineage, name, first)
+        version = _version(lineage, name, _last_before(lineage, pointer) if number is None else number)
+        target = rules.past_champion(version)
+        return _swap(
+            lineage, pseudonyms, pointer, version, target, action="rollback", reason=reason, attempt=attempt
+        )
+
+    return settle(change, check=lambda: _check_unchanged(lineage, name, first))
+
+
+def champion_at(lineage: LineageStore, name: str, at: datetime | None) -> Reign:
+    """Who reigned at a moment (None: who reigns now); raises `NotFound` when nobody did."""
+    pointer = lineage.pointer(name)
+    if pointer is None or pointer.started_at is None:
+        raise NotFound(f"{name!r} has no champion yet; promote a version.")
+    reign = lineage.reign_at(name, pointer.started_at if at is None else at)
+    if reign is None:
+        raise NotFound(f"{name!r} had no champion yet at that time.")
+    return reign
+
+
+def timeline(
+    lineage: LineageStore, name: str, *, limit: int, cursor: str | None, ended_at: datetime | None
+) -> Page[Period]:
+    """Reigns, newest first; `ended_at` is the start of the reign that the page before ended with."""
+    page = lineage.reigns(name, limit=limit, cursor=cursor)
+    periods = []
+    for reign in page.items:
+        periods.append(Period(reign, ended_at))
+        ended_at = reign.started_at
+    return Page(tuple(periods), page.next)
+
+
+def _swap(
+    lineage: LineageStore,
+    pseudonyms: Pseudonyms,
+    pointer: Pointer,
+    version: Version,
+    target: Target,
+    *,
+    action: Action,
+    reason: str,
+    attempt: Attempt,
+) -> Swap:
+    model, retired = _model(lineage, pointer.model), _champion(lineage, pointer)
+    start = rules.start_of_reign(attempt.at, pointer)
+    # A first pointer is made here, so its team is the one that the head has at this commit.
+    crowned = replace(pointer, team=model.team, champion=target, started_at=start)
+    swap = Swap(
+        model=model.name,
+        version=version.number,
+        generation=pointer.revision + 1,
+        started_at=start,
+        previous=None if retired is None else retired.number,
+    )
+    reign = Reign(
+        model=model.name,
+        started_at=start,
+        generation=swap.generation,
+        version=version.number,
+        digest=version.digest,
+        approved_by=attempt.actor,
+        reason=pseudonyms.commitment(reason),
+        action=action,
+    )
+    versions = [replace(version, stage="champion")]
+    if retired is not None:
+        versions.append(replace(retired, stage="retired"))
+    node = f"reign:{model.name}/{swap.generation}"
+    lineage.commit(
+        Change(
+            model=model,
+            attempt=attempt,
+            action=f"champion.{action}",
+            object=f"version:{version.digest}",
+            before=state_digest(pointer, commitment=pseudonyms.commitment),
+            after=state_digest(crowned, commitment=pseudonyms.commitment),
+            writes=(Put(crowned), *(Put(changed) for changed in versions), Append(reign)),
+            edges=(Edge(node, "reign-of", f"version:{version.digest}"),),
+            reason=reason,
+            result=swap.to_json(),
+        )
+    )
+    return swap
+
+
+def _pointer(lineage: LineageStore, name: str) -> Pointer:
+    """The pointer as stored, or the one that the first promotion will write."""
+    return lineage.pointer(name) or Pointer(model=name, team=_model(lineage, name).team)
+
+
+def _unchanged(lineage: LineageStore, name: str, first: Pointer) -> Pointer:
+    """The pointer as it is, or `LostRace` when another reign began since the first look."""
+    pointer = _pointer(lineage, name)
+    if pointer.started_at != first.started_at:
+        now = pointer.champion.version if pointer.champion else "nobody"
+        raise LostRace(f"Version {now} became champion of {name!r} meanwhile; look again and decide again.")
+    return pointer
+
+
+def _check_unchanged(lineage: LineageStore, name: str, first: Pointer) -> None:
+    _unchanged(lineage, name, first)
+
+
+def _model(lineage: LineageStore, name: str) -> Model:
+    model = lineage.model(name)
+    if model is None:
+        raise NotFound(f"There is no model {name!r}, or it is not your team's.")
+    return model
+
+
+def _version(lineage: LineageStore, name: str, number: int) -> Version:
+    version = lineage.version(name, number)
+    if version is None:
+        raise NotFound(f"{name!r} has no version {number}.")
+    return version
+
+
+def _champion(lineage: LineageStore, pointer: Pointer) -> Version | None:
+    if pointer.champion is None:
+        return None
+    return _version(lineage, pointer.model, pointer.champion.version)
+
+
+def _signature(artifacts: ArtifactStore, sha256: str) -> Signature:
+    return Signature.from_json(json.loads(artifacts.read(sha256, limit=SIZE_LIMITS[SIGNATURE])))
+
+
+def _last_before(lineage: LineageStore, pointer: Pointer) -> int:
+    """The version that reigned before the present champion's reign."""
+    before = None
+    if pointer.started_at is not None:
+        before = lineage.reign_at(pointer.model, pointer.started_at - rules.TICK)
+    if before is None:
+        raise Conflict(f"{pointer.model!r} has no past champion to go back to.")
+    return before.version

@@ -1,0 +1,363 @@
+"""Models, versions and aliases: read all, decide, write once.
+
+Who may do what was decided before (`handlers.access`); an `Attempt` says who
+does it and when.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from chalicelib.lineage.races import settle
+from chalicelib.lineage.records import (
+    Alias,
+    Attempt,
+    Blob,
+    Change,
+    Edge,
+    Model,
+    Pointer,
+    Put,
+    Remove,
+    Version,
+)
+from chalicelib.lineage.states import state_digest
+from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms, Queue, Upload
+from chalicelib.registry import rules
+from chalicelib.registry.rules import ModelChanges, NewModel, Precondition
+from tiltyard.errors import ArtifactMissing, Conflict, InvalidBundle, LostRace, NotFound
+from tiltyard.runtime.bundle import MANIFEST, MEDIA_TYPES, sha256
+
+log = logging.getLogger("tiltyard.registry")
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a registration came to: `is_new` is False when the same bundle was there already."""
+
+    version: Version
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AliasSetting:
+    alias: Alias
+    is_new: bool
+
+
+def create_model(lineage: LineageStore, pseudonyms: Pseudonyms, new: NewModel, *, attempt: Attempt) -> Model:
+    """Raises `Conflict` when the name is taken; names are one for all teams."""
+    taken = Conflict(f"The name {new.name!r} is taken; choose another one.")
+    if lineage.model(new.name) is not None:
+        raise taken
+    model = Model(
+        name=new.name,
+        team=new.team,
+        task=new.task,
+        owner=new.owner,
+        created_at=attempt.at,
+        description=new.description,
+    )
+    try:
+        return lineage.commit(
+            Change(
+                model=model,
+                attempt=attempt,
+                action="model.create",
+                object=f"model:{new.name}",
+                before=None,
+                after=state_digest(model, commitment=pseudonyms.commitment),
+                result={"model": new.name},
+            )
+        )
+    except LostRace as exc:
+        raise taken from exc
+
+
+def find_model(lineage: LineageStore, name: str) -> Model:
+    model = lineage.model(name)
+    if model is None:
+        raise NotFound(f"There is no model {name!r}, or it is not your team's.")
+    return model
+
+
+def find_version(lineage: LineageStore, model: str, number: int) -> Version:
+    version = lineage.version(model, number)
+    if version is None:
+        raise NotFound(f"{model!r} has no version {number}.")
+    return version
+
+
+def find_alias(lineage: LineageStore, model: str, name: str) -> Alias:
+    alias = lineage.alias(model, name)
+    if alias is None:
+        raise NotFound(f"{model!r} has no alias {name!r}.")
+    return alias
+
+
+def change_model(
+    lineage: LineageStore,
+    pseudonyms: Pseudonyms,
+    name: str,
+    changes: ModelChanges,
+    *,
+    precondition: Precondition | None,
+    attempt: Attempt,
+) -> Model:
+    """Change a model's owner, description or team.
+
+    A move to another team takes pointer and aliases along, because a prediction
+    checks the team on them alone.
+
+    Raises
+    ------
+    PreconditionFailed
+        When the model is at another revision than the caller read.
+    """
+
+    def change() -> Model:
+        model = find_model(lineage, name)
+        if precondition is not None:
+            precondition.check(model.revision, what=f"model {name!r}")
+        changed = replace(
+            model,
+            owner=model.owner if changes.owner is None else changes.owner,
+            description=model.description if changes.description is None else changes.description,
+            team=model.team if changes.team is None else changes.team,
+        )
+        if changed == model:
+            return model
+        moved = _moved(lineage, model, changed.team) if changed.team != model.team else ()
+        return lineage.commit(
+            Change(
+                model=changed,
+                attempt=attempt,
+                action="model.change",
+                object=f"model:{name}",
+                before=state_digest(model, commitment=pseudonyms.commitment),
+                after=state_digest(changed, commitment=pseudonyms.commitment),
+                writes=moved,
+                result={"model": name},
+            )
+        )
+
+    return settle(change)
+
+
+def _moved(lineage: LineageStore, model: Model, team: str) -> tuple[Put, ...]:
+    held: list[Pointer | Alias] = list(_aliases(lineage, model.name))
+    pointer = lineage.pointer(model.name)
+    if pointer is not None:
+        held.append(pointer)
+    return tuple(Put(replace(record, team=team)) for record in held)
+
+
+def _aliases(lineage: LineageStore, model: str) -> tuple[Alias, ...]:
+    return lineage.aliases(model, limit=rules.MAX_ALIASES + 1, cursor=None).items
+
+
+def offer_upload(artifacts: ArtifactStore, blob: Blob, *, media_type: str, now: datetime) -> Upload | None:
+    """Where to send a file, or None when it is there.
+
+    Raises
+    ------
+    InvalidBundle
+        When a file of this digest is there with another size: one of the two is mistaken.
+    """
+    stored = artifacts.size(blob.sha256)
+    if stored is None:
+        return artifacts.presign(blob.sha256, size=blob.size, media_type=media_type, now=now)
+    if stored != blob.size:
+        raise InvalidBundle(f"The stored file {blob.sha256} has {stored} bytes, not {blob.size}.")
+    return None
+
+
+def register_version(
+    lineage: LineageStore,
+    artifacts: ArtifactStore,
+    examinations: Queue,
+    pseudonyms: Pseudonyms,
+    name: str,
+    manifest: Mapping[str, Any],
+    *,
+    description: str,
+    attempt: Attempt,
+) -> Registration:
+    """Make a version of an uploaded bundle and have it examined.
+
+    Raises
+    ------
+    InvalidBundle
+        When the manifest breaks its form, or a stored file has another size.
+    ArtifactMissing
+        With one fault for each file that was never uploaded.
+    """
+    content = rules.manifest_bytes(manifest, find_model(lineage, name))
+    digest = sha256(content)
+    known = lineage.version_by_digest(name, digest)
+    if known is not None:
+        return Registration(known, is_new=False)
+    files = rules.blobs(manifest)
+    _check_uploads(artifacts, files)
+    # Before the commit: a version must never name a file that isn't there. A
+    # manifest without a version harms nobody.
+    artifacts.write(content, media_type=MEDIA_TYPES[MANIFEST])
+    files[MANIFEST] = Blob(digest, len(content))
+
+    def change() -> Registration:
+        known = lineage.version_by_digest(name, digest)
+        if known is not None:
+            return Registration(known, is_new=False)
+        return _registered(lineage, pseudonyms, name, files, description=description, attempt=attempt)
+
+    registration = settle(change)
+    if registration.is_new:
+        _announce(examinations, registration.version)
+    return registration
+
+
+def _registered(
+    lineage: LineageStore,
+    pseudonyms: Pseudonyms,
+    name: str,
+    files: Mapping[str, Blob],
+    *,
+    description: str,
+    attempt: Attempt,
+) -> Registration:
+    model = find_model(lineage, name)
+    version = Version(
+        model=name,
+        number=model.versions + 1,
+        digest=files[MANIFEST].sha256,
+        stage="validating",
+        files=files,
+        registered_at=attempt.at,
+        registered_by=attempt.actor,
+        description=description,
+    )
+    node = f"version:{version.digest}"
+    lineage.commit(
+        Change(
+            model=replace(model, versions=version.number),
+            attempt=attempt,
+            action="version.register",
+            object=node,
+            before=None,
+            after=state_digest(version, commitment=pseudonyms.commitment),
+            writes=(Put(version),),
+            edges=(
+                Edge(node, "version-of", f"model:{name}"),
+                *(Edge(node, "contains", f"blob:{blob.sha256}") for blob in set(files.values())),
+            ),
+            result={"model": name, "version": version.number},
+        )
+    )
+    return Registration(replace(version, revision=version.revision + 1), is_new=True)
+
+
+def _check_uploads(artifacts: ArtifactStore, files: Mapping[str, Blob]) -> None:
+    sizes = {name: artifacts.size(blob.sha256) for name, blob in files.items()}
+    missing, differing = rules.upload_faults(files, sizes)
+    if missing:
+        raise ArtifactMissing("The bundle names files that were never uploaded.", faults=missing)
+    if differing:
+        raise InvalidBundle("The manifest and the uploaded files differ.", faults=differing)
+
+
+def _announce(examinations: Queue, version: Version) -> None:
+    """After the commit: announce. It stands already, so a queue that fails must not fail the request."""
+    try:
+        examinations.send(json.dumps({"model": version.model, "version": version.number}))
+    except Exception:
+        # The sweeper sends again what is still validating.
+        log.exception("version %d of %s isn't queued for examination", version.number, version.model)
+
+
+def set_alias(
+    lineage: LineageStore,
+    pseudonyms: Pseudonyms,
+    name: str,
+    alias_name: str,
+    number: int,
+    *,
+    precondition: Precondition | None,
+    attempt: Attempt,
+) -> AliasSetting:
+    """Point an alias at a version that passed its examination.
+
+    Raises
+    ------
+    InvalidInput
+        For a name that breaks the rule or is reserved.
+    NotReady
+        When the version can't be used.
+    PreconditionFailed
+        When the alias moved since the caller read it.
+    """
+    rules.check_alias_name(alias_name)
+
+    def change() -> AliasSetting:
+        model = find_model(lineage, name)
+        present = lineage.alias(name, alias_name)
+        if precondition is not None:
+            precondition.check(None if present is None else present.revision, what=f"alias {alias_name!r}")
+        target = rules.usable(find_version(lineage, name, number))
+        if present is not None and present.target == target:
+            return AliasSetting(present, is_new=False)
+        if present is None:
+            rules.check_room_for_alias(_aliases(lineage, name), model)
+            alias = Alias(model=name, team=model.team, name=alias_name, target=target)
+        else:
+            alias = replace(present, target=target)
+        lineage.commit(
+            Change(
+                model=model,
+                attempt=attempt,
+                action="alias.set",
+                object=f"alias:{name}/{alias_name}",
+                before=state_digest(present, commitment=pseudonyms.commitment),
+                after=state_digest(alias, commitment=pseudonyms.commitment),
+                writes=(Put(alias),),
+                result={"model": name, "alias": alias_name},
+            )
+        )
+        return AliasSetting(replace(alias, revision=alias.revision + 1), is_new=present is None)
+
+    return settle(change)
+
+
+def remove_alias(
+    lineage: LineageStore,
+    pseudonyms: Pseudonyms,
+    name: str,
+    alias_name: str,
+    *,
+    precondition: Precondition | None,
+    attempt: Attempt,
+) -> None:
+    """Raises `NotFound` without such an alias, `PreconditionFailed` when it moved since it was read."""
+
+    def change() -> None:
+        alias = find_alias(lineage, name, alias_name)
+        if precondition is not None:
+            precondition.check(alias.revision, what=f"alias {alias_name!r}")
+        lineage.commit(
+            Change(
+                model=find_model(lineage, name),
+                attempt=attempt,
+                action="alias.remove",
+                object=f"alias:{name}/{alias_name}",
+                before=state_digest(alias, commitment=pseudonyms.commitment),
+                after=None,
+                writes=(Remove(alias),),
+                result={"model": name, "alias": alias_name},
+            )
+        )
+
+    settle(change)
