@@ -1,0 +1,108 @@
+"""The ports on AWS: the only package of the service that imports boto3.
+
+Each ``open_…`` makes its adapter on first use and keeps it for the container's
+life. Clients are shared by all adapters and made late, for one client costs
+more start-up time than the whole model path.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from chalicelib.aws.artifacts import S3Artifacts
+from chalicelib.aws.dynamo import DynamoLineage, DynamoTable
+from chalicelib.aws.pseudonyms import KmsPseudonyms
+from chalicelib.aws.queues import SqsQueue
+from chalicelib.aws.spool import S3Spool
+
+if TYPE_CHECKING:
+    from chalicelib.settings import Settings
+
+_RETRIES: Any = {"mode": "standard", "total_max_attempts": 3}
+# Well under the 29 s that API Gateway waits. Keep-alive lets a thawed container notice dead connections.
+_QUICK = Config(connect_timeout=1, read_timeout=3, retries=_RETRIES, tcp_keepalive=True)
+_CONFIG = {
+    "dynamodb": _QUICK,
+    "kms": _QUICK,
+    "sqs": _QUICK,
+    "s3": Config(
+        connect_timeout=1,
+        read_timeout=8,
+        retries=_RETRIES,
+        tcp_keepalive=True,
+        # Presigned requests must go to the bucket's own region: the global endpoint redirects
+        # for hours after a bucket is made, and a redirected upload fails its signature.
+        signature_version="s3v4",
+        s3={"addressing_style": "virtual"},
+        # Uploads name their SHA-256; a CRC beside it would be a header that callers don't send.
+        request_checksum_calculation="when_required",
+    ),
+}
+_session_lock = threading.RLock()
+
+
+@functools.cache
+def open_lineage(settings: Settings) -> DynamoLineage:
+    return DynamoLineage(_client("dynamodb"), settings.lineage_table, open_pseudonyms(settings))
+
+
+@functools.cache
+def open_artifacts(settings: Settings) -> S3Artifacts:
+    return S3Artifacts(_client("s3"), settings.artifacts_bucket)
+
+
+@functools.cache
+def open_telemetry_queue(settings: Settings) -> SqsQueue:
+    return SqsQueue(_client("sqs"), settings.telemetry_queue_url)
+
+
+@functools.cache
+def open_examination_queue(settings: Settings) -> SqsQueue:
+    return SqsQueue(_client("sqs"), settings.examination_queue_url)
+
+
+@functools.cache
+def open_spool(settings: Settings) -> S3Spool:
+    return S3Spool(_client("s3"), settings.lake_bucket)
+
+
+@functools.cache
+def open_pseudonyms(settings: Settings) -> KmsPseudonyms:
+    table = DynamoTable(_client("dynamodb"), settings.lineage_table)
+    return KmsPseudonyms(_client("kms"), table, key_id=settings.pepper_key_id, stage=settings.stage)
+
+
+def forget() -> None:
+    """Drop every adapter and client, so that the next use makes them anew (another region, another test)."""
+    for made in (
+        open_lineage,
+        open_artifacts,
+        open_telemetry_queue,
+        open_examination_queue,
+        open_spool,
+        open_pseudonyms,
+        _made_client,
+        _session,
+    ):
+        made.cache_clear()
+
+
+def _client(service: str) -> Any:
+    # Making clients isn't thread-safe on a shared session; using them is.
+    with _session_lock:
+        return _made_client(service)
+
+
+@functools.cache
+def _made_client(service: str) -> Any:
+    return _session().client(service, config=_CONFIG[service])  # type: ignore[call-overload]
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    return boto3.Session()
