@@ -1,0 +1,31 @@
+"""``tiltyard version``."""
+
+from __future__ import annotations
+
+import click
+
+from tiltyard.cli.output import NameAndVersion, client, connected, show, show_all
+
+
+@click.group()
+def version() -> None:
+    """Versions: immutable bundles, named NAME/3."""
+
+
+@version.command("list")
+@click.argument("name")
+@connected
+def list_versions(name: str, url: str | None, token: str | None, as_json: bool) -> None:
+    """List the versions of a model, newest first."""
+    with client(url, token) as tiltyard:
+        columns = ("version", "stage", "registered_at", "digest", "description")
+        show_all((v.body for v in tiltyard.versions(name)), columns, as_json=as_json)
+
+
+@version.command("show")
+@click.argument("name_version", type=NameAndVersion(), metavar="NAME/VERSION")
+@connected
+def show_version(name_version: tuple[str, int], url: str | None, token: str | None, as_json: bool) -> None:
+    """Show one version: stage, files, and why it was rejected if it was."""
+    with client(url, token) as tiltyard:
+        show(tiltyard.version(*name_version).body, as_json=as_json)

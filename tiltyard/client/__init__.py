@@ -1,0 +1,8 @@
+"""The client: register models, predict, and decide who answers, from Python."""
+
+from __future__ import annotations
+
+from tiltyard.client.client import Client
+from tiltyard.client.records import Alias, Champion, Model, Prediction, Predictions, Reign, Swap, Version
+
+__all__ = ["Alias", "Champion", "Client", "Model", "Prediction", "Predictions", "Reign", "Swap", "Version"]

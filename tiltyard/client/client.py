@@ -1,0 +1,306 @@
+"""`Client`: everything that a program asks of a Tiltyard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from tiltyard.client.records import Alias, Champion, Model, Prediction, Predictions, Reign, Swap, Version
+from tiltyard.client.registration import (
+    PATIENCE_S,
+    Progress,
+    Registration,
+    build,
+    model_path,
+    silent,
+    to_stderr,
+    wait_for,
+)
+from tiltyard.client.rows import Frame, Request, Row, Time
+from tiltyard.client.transport import Token, Transport
+from tiltyard.errors import Conflict, Fault, InvalidInput, NotFound
+
+PAGE = 200
+
+
+class Client:
+    """Talks to one Tiltyard; safe to share between threads.
+
+    Parameters
+    ----------
+    url
+        Where the API lives (`tiltyard local up` prints it, `tiltyard deploy` will).
+    token
+        A bearer token of one of its issuers, or a function that gives the
+        current one (called for every request, so let it cache).
+
+    Every method raises the errors of `tiltyard.errors`: `NotFound` for a model
+    that isn't there or is another team's, `Forbidden` when the role is missing,
+    `Unavailable` when the service can't be reached. Calls that can't do harm
+    twice are repeated with growing pauses.
+    """
+
+    def __init__(
+        self, url: str, token: Token | None = None, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._http = Transport(url, token, transport=transport)
+
+    @classmethod
+    def from_env(cls) -> Client:
+        """The Tiltyard that ``TILTYARD_URL`` and ``TILTYARD_TOKEN`` name."""
+        url = os.environ.get("TILTYARD_URL")
+        if not url:
+            raise InvalidInput("TILTYARD_URL is not set: export the URL that `tiltyard local up` prints.")
+        return cls(url, os.environ.get("TILTYARD_TOKEN") or None)
+
+    @property
+    def url(self) -> str:
+        return self._http.url
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Models and versions
+
+    def create_model(
+        self, name: str, *, team: str, task: str, owner: str | None = None, description: str = ""
+    ) -> Model:
+        """Create a model of `task` ``binary``, ``multiclass`` or ``regression``."""
+        body = {"name": name, "team": team, "task": task, "owner": owner, "description": description}
+        given = {key: value for key, value in body.items() if value}
+        return Model.of(self._http.write("POST", "/v1/models", given).body)
+
+    def model(self, name: str) -> Model:
+        return Model.of(self._http.get(model_path(name)).body)
+
+    def models(self) -> Iterator[Model]:
+        """The models of one's teams, by name."""
+        return map(Model.of, self._pages("/v1/models"))
+
+    def version(self, name: str, version: int) -> Version:
+        return Version.of(self._http.get(f"{model_path(name)}/versions/{version:d}").body)
+
+    def versions(self, name: str) -> Iterator[Version]:
+        """The versions of a model, newest first."""
+        return map(Version.of, self._pages(f"{model_path(name)}/versions"))
+
+    def register(
+        self,
+        name: str,
+        model: object,
+        *,
+        data: object,
+        target: object,
+        task: str | None = None,
+        threshold: float | None = None,
+        sensitive: Sequence[str] = (),
+        subject: str | None = None,
+        time: str | None = None,
+        calendar: Sequence[str] = (),
+        personal: Sequence[str] = (),
+        categories: Mapping[str, Sequence[str]] | None = None,
+        ranges: Mapping[str, tuple[float, float]] | None = None,
+        tolerance: object | None = None,
+        team: str | None = None,
+        owner: str | None = None,
+        description: str = "",
+        wait: bool = True,
+        progress: Progress | None = to_stderr,
+    ) -> Version:
+        """Make a fitted model a version that can be promoted.
+
+        Registration infers the contract from `data`, converts the model to ONNX,
+        proves on every row that both answer alike, uploads the bundle and waits
+        for the examination. The same bundle twice gives the same version.
+
+        Parameters
+        ----------
+        name
+            The model to add a version to; it is created when it isn't there
+            (then `team` must be given).
+        model
+            A fitted scikit-learn estimator or pipeline, an XGBoost or LightGBM
+            model, or a path to a ready ONNX file.
+        data, target
+            Labelled rows that the model was NOT fitted on: columns as callers
+            will send them, and the true values. They become the reference that
+            production is compared with, and on rows that a model has learned by
+            heart that comparison is worthless.
+        task
+            ``binary``, ``multiclass`` or ``regression``; inferred when left out.
+        threshold
+            The decision threshold of a binary model on the positive class, .5 by default.
+        sensitive, subject, time, calendar, personal
+            Columns with a role: sensitive attributes, the person a row is about,
+            the event time, calendar columns that follow the date, personal data.
+        categories, ranges
+            Widen what the contract learned from `data`.
+        tolerance
+            A parity rule for this model instead of the usual one.
+        wait
+            False returns the version while it is still ``validating``.
+        progress
+            Called with a line at a time; None shows nothing.
+
+        Raises
+        ------
+        UnconvertibleModel, ParityFailed
+            Before anything is sent, saying how to mend the pipeline.
+        NotReady
+            With the reasons, if the examination rejects the version.
+        """
+        show = progress or silent
+        existing = self._model_or_none(name)
+        if existing is None and team is None:
+            raise InvalidInput(
+                f"There is no model {name!r} yet (or it is not your team's): say team=… to create it.",
+                faults=[Fault("/team", "is needed for a new model")],
+            )
+        bundle = build(
+            model,
+            progress=show,
+            data=data,
+            target=target,
+            task=task or (existing.task if existing else None),
+            threshold=threshold,
+            sensitive=tuple(sensitive),
+            subject=subject,
+            time=time,
+            calendar=tuple(calendar),
+            personal=tuple(personal),
+            categories=categories,
+            ranges=ranges,
+            tolerance=tolerance,
+        )
+        if existing is None:
+            self._create(name, team=str(team), task=bundle.manifest["task"], owner=owner)
+            show(f"{name}: created for team {team}")
+        registration = Registration(self._http, name, bundle, show)
+        registration.upload()
+        version = registration.register(description=description)
+        return registration.wait(version.version) if wait else version
+
+    def wait(
+        self, name: str, version: int, *, timeout_s: float = PATIENCE_S, progress: Progress | None = None
+    ) -> Version:
+        """Wait until a version has been examined; raises `NotReady` with the reasons if it was rejected."""
+        return wait_for(self._http, name, version, progress=progress or silent, timeout_s=timeout_s)
+
+    # Predictions
+
+    def predict(
+        self,
+        name: str,
+        rows: Sequence[Row] | Frame,
+        *,
+        ids: Sequence[str] | None = None,
+        subjects: Sequence[str] | None = None,
+        at: Time | Sequence[Time] | None = None,
+        version: int | None = None,
+    ) -> Predictions:
+        """Answer rows with a model's champion.
+
+        Parameters
+        ----------
+        name
+            A model, or ``model@alias``.
+        rows
+            A list of mappings, or a pandas DataFrame. Missing values (None, NaN,
+            NaT, NA) are sent as null. More than 5,000 rows or 3 MB are sent in parts.
+        ids
+            Names of the rows, by which outcomes find them later; made when left out.
+        subjects
+            The person each row is about.
+        at
+            When the rows happened: one time for all, or one each. Now, when left out.
+        version
+            Ask this version instead (needs the role scientist or engineer).
+
+        Raises
+        ------
+        InvalidRows
+            With a pointer to each value that breaks the contract; no row of that
+            part is answered then.
+        """
+        path = f"{model_path(name)}/predict" + ("" if version is None else f"?version={version:d}")
+        request = Request.of(rows, ids=ids, subjects=subjects, at=at)
+        items: list[Prediction] = []
+        for part in request.batches():
+            # Rows have ids, so a part that is sent twice is counted once.
+            body = self._http.post(path, part.body(), is_repeatable=True).body
+            items.extend(Prediction.of(p, body["version"]) for p in body["predictions"])
+        return Predictions(name, tuple(items))
+
+    # Who answers
+
+    def promote(self, name: str, version: int, *, reason: str) -> Swap:
+        """Make a version the champion: it answers within seconds, and no request fails meanwhile."""
+        body = {"version": version, "reason": reason}
+        return Swap.of(self._http.write("POST", f"{model_path(name)}/promote", body).body)
+
+    def rollback(self, name: str, *, reason: str, version: int | None = None) -> Swap:
+        """Return to the last champion, or to any past one."""
+        body: dict[str, Any] = {"reason": reason}
+        if version is not None:
+            body["version"] = version
+        return Swap.of(self._http.write("POST", f"{model_path(name)}/rollback", body).body)
+
+    def champion(self, name: str, as_of: datetime | None = None) -> Champion:
+        """Who answers now, or answered at `as_of` (UTC when it names no zone)."""
+        when = None
+        if as_of is not None:
+            when = (as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)).isoformat()
+        return Champion.of(self._http.get(f"{model_path(name)}/champion", as_of=when).body)
+
+    def timeline(self, name: str) -> Iterator[Reign]:
+        """Every reign, newest first."""
+        return map(Reign.of, self._pages(f"{model_path(name)}/timeline"))
+
+    def set_alias(self, name: str, alias: str, version: int) -> Alias:
+        """Point a name of one's own at a version: ``predict("model@alias", …)`` asks it."""
+        return Alias.of(
+            self._http.write("PUT", f"{model_path(name)}/aliases/{alias}", {"version": version}).body
+        )
+
+    def alias(self, name: str, alias: str) -> Alias:
+        return Alias.of(self._http.get(f"{model_path(name)}/aliases/{alias}").body)
+
+    def aliases(self, name: str) -> Iterator[Alias]:
+        return map(Alias.of, self._pages(f"{model_path(name)}/aliases"))
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        self._http.write("DELETE", f"{model_path(name)}/aliases/{alias}", None)
+
+    def _create(self, name: str, *, team: str, task: str, owner: str | None) -> None:
+        try:
+            self.create_model(name, team=team, task=task, owner=owner)
+        except Conflict:
+            self.model(name)  # somebody else was faster; raises if it is another team's
+
+    def _model_or_none(self, name: str) -> Model | None:
+        try:
+            return self.model(name)
+        except NotFound:
+            return None
+
+    def _pages(self, path: str) -> Iterator[Mapping[str, Any]]:
+        cursor: str | None = None
+        while True:
+            page = self._http.get(path, limit=PAGE, cursor=cursor).body
+            yield from page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return
