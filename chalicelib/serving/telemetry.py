@@ -102,11 +102,11 @@ def decode(message: str) -> dict[str, Any]:
     """
     try:
         plain = zlib.decompress(base64.b64decode(message[3:])) if message.startswith(_PREFIX) else message
-    except zlib.error as exc:
-        raise ValueError("not a telemetry message") from exc
-    document = orjson.loads(plain)
+        document = orjson.loads(plain)
+    except (zlib.error, ValueError) as exc:
+        raise ValueError(f"not a telemetry message: {exc}") from exc
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ValueError("not a telemetry message")
+        raise ValueError(f"not a telemetry message of format {FORMAT}")
     return document
 
 
