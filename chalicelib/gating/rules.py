@@ -38,7 +38,7 @@ class Swap:
 
 
 def promotable(version: Version) -> Target:
-    """What the pointer will hold; raises `Conflict` for the champion itself, `NotReady` for the unexamined."""
+    """What the pointer will hold; `Conflict` for the champion itself, `NotReady` for the unexamined."""
     _check_other(version)
     return usable(version)
 

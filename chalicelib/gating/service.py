@@ -156,12 +156,12 @@ def _swap(
 ) -> Swap:
     model, retired = _model(lineage, pointer.model), _champion(lineage, pointer)
     start = rules.start_of_reign(attempt.at, pointer)
-    # A first pointer is made here, so its team is the one that the head has at this commit.
-    crowned = replace(pointer, team=model.team, champion=target, started_at=start)
+    crowned = replace(pointer, champion=target, started_at=start)
     swap = Swap(
         model=model.name,
         version=version.number,
-        generation=pointer.revision + 1,
+        # A model's creation wrote revision 1, so its first champion is of generation 1.
+        generation=pointer.revision,
         started_at=start,
         previous=None if retired is None else retired.number,
     )
@@ -197,8 +197,11 @@ def _swap(
 
 
 def _pointer(lineage: LineageStore, name: str) -> Pointer:
-    """The pointer as stored, or the one that the first promotion will write."""
-    return lineage.pointer(name) or Pointer(model=name, team=_model(lineage, name).team)
+    """Every model has one, from its creation on."""
+    pointer = lineage.pointer(name)
+    if pointer is None:
+        raise NotFound(f"There is no model {name!r}, or it is not your team's.")
+    return pointer
 
 
 def _unchanged(lineage: LineageStore, name: str, first: Pointer) -> Pointer:

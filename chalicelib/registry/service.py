@@ -72,6 +72,8 @@ def create_model(lineage: LineageStore, pseudonyms: Pseudonyms, new: NewModel, *
                 object=f"model:{new.name}",
                 before=None,
                 after=state_digest(model, commitment=pseudonyms.commitment),
+                # There from the start, so that a prediction learns in one read whose the model is.
+                writes=(Put(Pointer(model=new.name, team=new.team)),),
                 result={"model": new.name},
             )
         )

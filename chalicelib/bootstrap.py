@@ -1,0 +1,92 @@
+"""The composition root: what the handlers work with, opened on first use and kept for the warm container.
+
+Importing this module touches no network, no environment and no SDK. Tests put
+a container of in-memory fakes in its place with `replaced`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms, Queue, Spool
+    from chalicelib.settings import Settings
+
+
+def utc_now() -> datetime:
+    """Now, to the millisecond: as fine as times are stored."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+class Container:
+    """The ports of one stage. Each is opened when it is first asked for."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        from chalicelib.settings import Settings
+
+        return Settings.from_environ(os.environ)
+
+    def clock(self) -> datetime:
+        return utc_now()
+
+    @cached_property
+    def lineage(self) -> LineageStore:
+        from chalicelib import aws
+
+        return aws.open_lineage(self.settings)
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        from chalicelib import aws
+
+        return aws.open_artifacts(self.settings)
+
+    @cached_property
+    def examination_queue(self) -> Queue:
+        from chalicelib import aws
+
+        return aws.open_examination_queue(self.settings)
+
+    @cached_property
+    def telemetry_queue(self) -> Queue:
+        from chalicelib import aws
+
+        return aws.open_telemetry_queue(self.settings)
+
+    @cached_property
+    def spool(self) -> Spool:
+        from chalicelib import aws
+
+        return aws.open_spool(self.settings)
+
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms:
+        from chalicelib import aws
+
+        return aws.open_pseudonyms(self.settings)
+
+
+_container = Container()
+
+
+def container() -> Container:
+    """The container of this process."""
+    return _container
+
+
+@contextmanager
+def replaced(by: Container) -> Iterator[Container]:
+    """Put another container in the process's place, for a while."""
+    global _container
+    before, _container = _container, by
+    try:
+        yield by
+    finally:
+        _container = before
