@@ -1,4 +1,4 @@
-"""Chalice's template and ours, made one: what is the same for every function, and what ties the two together."""
+"""Chalice's template and ours, made one: what is alike in every function, and what ties the two together."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ LIMIT_BYTES = 220_000_000  # Lambda allows 250 MB (262,144,000 bytes) unpacked
 
 SERVICE = ("app.py", "chalicelib", ".chalice")
 # What of the library isn't the service's: users install it, functions don't.
-CLIENT_SIDE = ("training", "cli", "local", "client.py")
+CLIENT_SIDE = ("training", "cli", "local", "client", "client.py")
 INPUT_PATHS = ("app.py", "chalicelib", "tiltyard", "requirements.txt", "infra", ".chalice")
 
 
