@@ -43,6 +43,9 @@ _ACROSS_TEAMS = frozenset({AUDITOR, ADMIN})
 
 MAX_KEY_LENGTH = 255
 
+# The end of the year 9999: no time that can be written lies beyond it.
+_LAST_SECOND = 253_402_300_799
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -82,9 +85,11 @@ def principal_of(request: Request, *, now: datetime) -> Principal:
         raise Unauthenticated("Send a bearer token of a configured issuer in the Authorization header.")
     sub, exp = context.get("sub"), _seconds(context.get("exp"))
     if not isinstance(sub, str) or not sub or exp is None:
-        raise Unauthenticated("The token names no subject or no expiry.")
+        raise Unauthenticated("The token names no subject, or no expiry that could be.")
     if now.timestamp() >= exp:
-        raise Unauthenticated(f"The token expired at {_instant(exp)}; get a new one.")
+        raise Unauthenticated(
+            f"The token expired at {datetime.fromtimestamp(exp, UTC).isoformat()}; get a new one."
+        )
     return Principal(
         sub=sub,
         roles=_words(context.get("roles")),
@@ -183,13 +188,7 @@ def _words(value: object) -> frozenset[str]:
 
 def _seconds(value: object) -> int | None:
     try:
-        return int(float(value)) if isinstance(value, str | int | float) else None
+        seconds = int(float(value)) if isinstance(value, str | int | float) else None
     except (ValueError, OverflowError):
         return None
-
-
-def _instant(exp: int) -> str:
-    try:
-        return datetime.fromtimestamp(exp, UTC).isoformat()
-    except (ValueError, OverflowError, OSError):
-        return str(exp)
+    return seconds if seconds is not None and 0 <= seconds <= _LAST_SECOND else None

@@ -184,7 +184,8 @@ def page_query(request: Request) -> PageQuery:
 
 def query(request: Request, name: str) -> str | None:
     """A query parameter; twice the same one is refused, because nobody can tell which was meant."""
-    values = request.query_params.getlist(name) if name in (request.query_params or ()) else []
+    given = request.query_params
+    values = given.getlist(name) if given is not None and name in given else []
     if len(values) > 1:
         raise MalformedRequest(f"{name} may be given once.")
     return str(values[0]) if values else None

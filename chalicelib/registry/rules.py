@@ -12,7 +12,7 @@ import rfc8785
 from chalicelib.lineage.records import Alias, Blob, Model, Stage, Target, Version
 from tiltyard.contract.signature import Task
 from tiltyard.errors import Conflict, Fault, InvalidBundle, InvalidInput, NotReady, PreconditionFailed
-from tiltyard.runtime.bundle import MANIFEST, SIZE_LIMITS, canonical, check_manifest
+from tiltyard.runtime.bundle import MANIFEST, MEDIA_TYPES, SIZE_LIMITS, canonical, check_manifest
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 """Names of models and aliases, matched whole."""
@@ -127,6 +127,16 @@ def manifest_bytes(manifest: Mapping[str, Any], model: Model) -> bytes:
 def blobs(manifest: Mapping[str, Any]) -> dict[str, Blob]:
     """The files that a checked manifest names."""
     return {name: Blob(entry["sha256"], entry["size"]) for name, entry in manifest["files"].items()}
+
+
+def check_upload(size: int, media_type: str) -> None:
+    """Raise `InvalidInput` for a file that is larger than any bundle's file of its type may be."""
+    limit = max(SIZE_LIMITS[name] for name, of_type in MEDIA_TYPES.items() if of_type == media_type)
+    if size > limit:
+        raise InvalidInput(
+            "The file is too large for a bundle.",
+            faults=[Fault("/size", f"{size} bytes; {media_type} may have {limit}")],
+        )
 
 
 def upload_faults(

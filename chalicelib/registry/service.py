@@ -168,9 +168,12 @@ def offer_upload(artifacts: ArtifactStore, blob: Blob, *, media_type: str, now: 
 
     Raises
     ------
+    InvalidInput
+        When it is larger than a bundle's file may be.
     InvalidBundle
         When a file of this digest is there with another size: one of the two is mistaken.
     """
+    rules.check_upload(blob.size, media_type)
     stored = artifacts.size(blob.sha256)
     if stored is None:
         return artifacts.presign(blob.sha256, size=blob.size, media_type=media_type, now=now)
@@ -326,7 +329,7 @@ def set_alias(
                 before=state_digest(present, commitment=pseudonyms.commitment),
                 after=state_digest(alias, commitment=pseudonyms.commitment),
                 writes=(Put(alias),),
-                result={"model": name, "alias": alias_name},
+                result={"model": name, "alias": alias_name, "is_new": present is None},
             )
         )
         return AliasSetting(replace(alias, revision=alias.revision + 1), is_new=present is None)

@@ -1,0 +1,234 @@
+"""What travels over the wire: pydantic models that validate requests and make the OpenAPI document.
+
+Only the function `api` loads this module, and only when a body is read or the
+document is asked for. A prediction's body is checked in plain code
+(`serving.body`); its models here are for the document, and a test holds both to
+the same bodies.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from chalicelib.lineage.records import Stage
+from tiltyard.contract.signature import Task
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+Team = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/][A-Za-z0-9_.:/-]{0,62}$")]
+Owner = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
+Description = Annotated[str, StringConstraints(max_length=2000)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"\S")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Number = Annotated[int, Field(ge=1, le=999_999)]
+Time = Annotated[
+    str, Field(json_schema_extra={"format": "date-time"}, description="RFC 3339 in UTC, to the millisecond")
+]
+
+MAX_FILE_BYTES = 64 * 2**20
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class NewModel(_Schema):
+    name: Name
+    team: Team
+    task: Task
+    owner: Owner | None = Field(None, description="Who answers for it; the caller when left out")
+    description: Description = ""
+
+
+class ModelChanges(_Schema):
+    """What is left out stays as it is."""
+
+    owner: Owner | None = None
+    description: Description | None = None
+    team: Team | None = None
+
+
+class Model(_Schema):
+    name: Name
+    team: Team
+    task: Task
+    owner: str
+    description: str
+    created_at: Time
+    versions: int = Field(ge=0, description="The number of the last version")
+    changes: int = Field(ge=1, description="The number of the last change")
+
+
+class FileToUpload(_Schema):
+    sha256: Digest
+    size: Annotated[int, Field(ge=1, le=MAX_FILE_BYTES)] = Field(description="Bytes")
+    media_type: Literal["application/octet-stream", "application/json"]
+
+
+class Upload(_Schema):
+    """Send the bytes with `method` to `url`, with exactly these headers."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: Time
+
+
+class UploadOffer(_Schema):
+    sha256: Digest
+    present: bool
+    upload: Upload | None = None
+
+
+class NewVersion(_Schema):
+    manifest: dict[str, Any] = Field(description="manifest.json: format, task, files, framework, …")
+    description: Description = ""
+
+
+class File(_Schema):
+    sha256: Digest
+    size: int
+
+
+class Version(_Schema):
+    model: Name
+    version: Number
+    digest: Digest = Field(description="SHA-256 of the canonical manifest (RFC 8785)")
+    stage: Stage
+    files: dict[str, File]
+    description: str
+    registered_at: Time
+    registered_by: str | None = Field(description="Null when the name was erased")
+    examined_at: Time | None
+    reasons: list[str] = Field(description="Why the examination rejected it")
+    memory_bytes: int | None = Field(description="Measured size of a loaded session")
+
+
+class AliasSetting(_Schema):
+    version: Number
+
+
+class Alias(_Schema):
+    model: Name
+    alias: Name
+    version: Number
+    digest: Digest
+
+
+class Promotion(_Schema):
+    version: Number
+    reason: Reason
+
+
+class Rollback(_Schema):
+    reason: Reason
+    version: Number | None = Field(None, description="A past champion; the last one when left out")
+
+
+class Swap(_Schema):
+    model: Name
+    version: Number
+    generation: int = Field(ge=1)
+    started_at: Time
+    previous: Number | None
+
+
+class Champion(_Schema):
+    model: Name
+    version: Number
+    digest: Digest
+    generation: int
+    started_at: Time
+    action: Literal["promote", "rollback"]
+    approved_by: str | None = Field(description="Null when the name was erased")
+    reason: str | None = Field(description="Null when the text was erased")
+
+
+class Period(Champion):
+    ended_at: Time | None = Field(description="Start of the next reign; null while it lasts")
+
+
+class PredictionRequest(_Schema):
+    rows: list[dict[str, Any]] = Field(min_length=1, max_length=5000)
+    ids: list[Annotated[str, StringConstraints(min_length=1, max_length=128)]] | None = Field(
+        None, description="One a row, no two alike; UUIDv7 when left out"
+    )
+    subjects: list[Annotated[str, StringConstraints(min_length=1, max_length=256)] | None] | None = Field(
+        None, description="Persons that the rows are about, one a row; only pseudonyms are kept"
+    )
+    at: Time | list[Time] | None = Field(None, description="Event time, for all rows or one a row")
+
+
+class Warned(_Schema):
+    column: str
+    kind: Literal["unseen_category", "out_of_range"]
+
+
+class Prediction(_Schema):
+    id: str
+    value: str | float = Field(description="A class label, or the predicted number")
+    score: float | None = Field(None, description="Probability of a binary model's positive class")
+    scores: dict[str, float] | None = Field(
+        None, description="Probability of each class of a multiclass model"
+    )
+    warnings: list[Warned]
+    action: Literal["answer"]
+
+
+class PredictionAnswer(_Schema):
+    model: Name
+    version: Number
+    role: str = Field(description="champion, the alias's name, or direct")
+    predictions: list[Prediction]
+
+
+class Me(_Schema):
+    sub: str
+    roles: list[str]
+    teams: list[str]
+    expires_at: Time
+
+
+class Health(_Schema):
+    status: Literal["live", "ready"]
+
+
+class Fault(_Schema):
+    pointer: str = Field(description="RFC 6901 pointer into the body; empty when it is in no one place")
+    detail: str
+
+
+class Problem(_Schema):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int | None = None
+    detail: str
+    instance: str = Field(description="The request's id, as in X-Request-Id")
+    errors: list[Fault] | None = None
+
+
+Item = TypeVar("Item", bound=BaseModel)
+
+
+class Page(_Schema, Generic[Item]):
+    items: list[Item]
+    next: str | None = Field(description="Cursor of the next page; null on the last one")
+
+
+class ModelPage(Page[Model]):
+    pass
+
+
+class VersionPage(Page[Version]):
+    pass
+
+
+class AliasPage(Page[Alias]):
+    pass
+
+
+class PeriodPage(Page[Period]):
+    pass
