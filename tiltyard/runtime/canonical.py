@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tiltyard.errors import Fault, UnsafeModel
@@ -27,14 +27,25 @@ def reserialise(content: bytes) -> bytes:
         If `content` is no ONNX file.
     """
     check_container(content)
-    try:
-        model = parse(content)
-        _canonicalise(model)
-        # Serialised by the C implementation, where the type stubs know only Any.
-        canonical: bytes = model.SerializeToString(deterministic=True)
-    except UnicodeDecodeError as exc:
-        raise refused([Fault("/model.onnx/parse", "a name in the graph is not UTF-8")]) from exc
+    model = parse(content)
+    if not all(isinstance(name, str) for name in names(model)):
+        raise refused([Fault("/model.onnx/parse", "holds a name that is not UTF-8")])
+    _canonicalise(model)
+    canonical: bytes = model.SerializeToString(deterministic=True)
     return canonical
+
+
+def names(model: ModelProto) -> Iterator[object]:
+    """Every name that means something in the graph. What isn't UTF-8 comes as bytes from protobuf."""
+    graph = model.graph
+    yield from (imported.domain for imported in model.opset_import)
+    for values in (graph.input, graph.output, graph.initializer, graph.value_info):
+        yield from (value.name for value in values)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain)
+        yield from node.input
+        yield from node.output
+        yield from (attribute.name for attribute in node.attribute)
 
 
 def check_container(content: bytes, *, most_bytes: int = MOST_BYTES) -> None:

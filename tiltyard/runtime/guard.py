@@ -23,12 +23,11 @@ canonical form leave no room for two parsers to read them differently.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tiltyard.errors import Fault
-from tiltyard.runtime.canonical import MOST_BYTES, check_container, parse, refused, reserialise
+from tiltyard.runtime.canonical import MOST_BYTES, check_container, names, parse, refused, reserialise
 from tiltyard.runtime.operators import ONNX, OPERATORS, TREE_ENSEMBLES
 from tiltyard.runtime.sizes import Sizes
 from tiltyard.runtime.tensors import STRING_BYTES, TYPES, elements_held
@@ -115,11 +114,7 @@ def inspect(content: bytes, limits: Limits = DEFAULT) -> GraphSummary:
         (``/model.onnx/operator``).
     """
     check_container(content, most_bytes=limits.bytes)
-    try:
-        model = parse(content)
-        return _Inspection(limits).model(model)
-    except UnicodeDecodeError as exc:
-        raise refused([Fault("/model.onnx/parse", "a name in the graph is not UTF-8")]) from exc
+    return _Inspection(limits).model(parse(content))
 
 
 def _shown(text: str) -> str:
@@ -153,12 +148,15 @@ class _Inspection:
         self._structure(model)
         # Everything below walks the graph, so its counts are settled first.
         self.settle()
+        self._texts(model)
+        self.settle()
+        self._domains(model)
         for tensor in graph.initializer:
             self._tensor(tensor, f"initialiser {_shown(tensor.name)}")
             self.sizes.remember(tensor.name, tensor)
         for node in graph.node:
             self._node(node)
-        self._names(graph)
+        self._definitions(graph)
         inputs = tuple(self._value(v, "input") for v in graph.input)
         outputs = tuple(self._value(v, "output") for v in graph.output)
         if self.tree_nodes > self.limits.tree_nodes:
@@ -192,33 +190,40 @@ class _Inspection:
             self.fault("sparse_tensor", "holds sparse initialisers; make them dense")
         if graph.quantization_annotation:
             self.fault("quantization", "holds quantisation annotations")
-        # skl2onnx writes the same import twice; two versions of one domain are another matter.
-        imports = {(o.domain, o.version) for o in model.opset_import[:100]}
-        domains = {domain for domain, _ in imports}
-        for domain in sorted(domains):
-            if domain not in OPERATORS:
-                self.fault("domain", f"imports the operator domain {_shown(domain)}, which is not allowed")
-        if len(domains) != len(imports) or len(model.opset_import) > 100:
-            self.fault("domain", "imports an operator domain in more than one version")
         for what, count, most in (
             ("nodes", len(graph.node), self.limits.nodes),
+            ("operator sets", len(model.opset_import), 100),
             ("tensors", len(graph.initializer), self.limits.tensors),
             ("tensors", len(graph.value_info), self.limits.tensors),
             ("tensors", len(graph.input) + len(graph.output), self.limits.tensors),
         ):
             if count > most:
-                self.fault(what, f"has {count:,} {what}, at most {most:,} are allowed")
+                self.fault(what.replace(" ", "_"), f"has {count:,} {what}, at most {most:,} are allowed")
         if len(graph.node) <= self.limits.nodes:
             attributes = sum(len(node.attribute) for node in graph.node)
             if attributes > self.limits.attributes:
                 self.fault(
                     "nodes", f"has {attributes:,} attributes, at most {self.limits.attributes:,} are allowed"
                 )
-        for name in _every_name(graph):
-            if len(name) > self.limits.name_length:
+
+    def _texts(self, model: ModelProto) -> None:
+        for name in names(model):
+            if not isinstance(name, str):
+                self.fault("parse", "holds a name that is not UTF-8")
+            elif len(name) > self.limits.name_length:
                 self.fault(
                     "names", f"the name {_shown(name)} is longer than {self.limits.name_length} characters"
                 )
+
+    def _domains(self, model: ModelProto) -> None:
+        # skl2onnx writes the same import twice; two versions of one domain are another matter.
+        imports = {(o.domain, o.version) for o in model.opset_import}
+        domains = {domain for domain, _ in imports}
+        for domain in sorted(domains):
+            if domain not in OPERATORS:
+                self.fault("domain", f"imports the operator domain {_shown(domain)}, which is not allowed")
+        if len(domains) != len(imports):
+            self.fault("domain", "imports an operator domain in more than one version")
 
     def _node(self, node: NodeProto) -> None:
         allowed = OPERATORS.get(node.domain)
@@ -295,7 +300,7 @@ class _Inspection:
         if kind.name == "string":
             self.declared_bytes += tensor.ByteSize()
 
-    def _names(self, graph: GraphProto) -> None:
+    def _definitions(self, graph: GraphProto) -> None:
         defined: set[str] = set()
 
         def define(name: str, what: str) -> None:
@@ -330,16 +335,6 @@ class _Inspection:
             return GraphTensor(value.name, kind.name, ())
         shape = tuple(d.dim_value if d.WhichOneof("value") == "dim_value" else None for d in tensor.shape.dim)
         return GraphTensor(value.name, kind.name, shape)
-
-
-def _every_name(graph: GraphProto) -> Iterator[str]:
-    yield graph.name
-    for values in (graph.input, graph.output, graph.initializer, graph.value_info):
-        yield from (value.name for value in values)
-    for node in graph.node:
-        yield node.name
-        yield from node.input
-        yield from node.output
 
 
 def _tree_nodes(node: NodeProto) -> int:

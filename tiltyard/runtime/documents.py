@@ -1,0 +1,172 @@
+"""The JSON files of a bundle, read without trust: canonical, of a known format, and of one mind."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rfc8785
+from numpy.typing import NDArray
+
+from tiltyard.contract.signature import Signature
+from tiltyard.errors import Fault, IntegrityError, InvalidBundle
+from tiltyard.runtime.bundle import MANIFEST, PARITY, PROFILE, SIGNATURE, Bundle, canonical, check_manifest
+from tiltyard.runtime.parity import ParityRule
+
+PROFILE_FORMAT = 1
+PARITY_FORMAT = 1
+
+MAX_PARITY_ROWS = 256
+MAX_PROFILE_COLUMNS = 10_000
+
+LOOSEST_RULE = ParityRule(atol=1e-2, max_row_share=0.05, max_label_share=0.01)
+"""What a bundle's own parity rule may allow at most: room for step functions such as isotonic calibration."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParityRows:
+    """Rows with the estimator's own answers, shape (n, classes) or (n, 1)."""
+
+    rule: ParityRule
+    rows: tuple[Mapping[str, Any], ...]
+    expected: NDArray[np.float64]
+
+
+def check(files: Mapping[str, bytes]) -> Signature:
+    """Read every document of a bundle and hold them against one another and against the files' bytes.
+
+    Raises
+    ------
+    InvalidBundle
+        With a pointer to what is wrong.
+    """
+    manifest = _read(files, MANIFEST)
+    check_manifest(manifest)
+    try:
+        Bundle(files).verify()
+    except IntegrityError as exc:
+        raise _invalid("/manifest/files", exc.detail) from exc
+    signature = Signature.from_json(_read(files, SIGNATURE))
+    if signature.task != manifest["task"]:
+        raise _invalid("/manifest/task", f"says {manifest['task']}, the signature {signature.task}")
+    check_profile(_read(files, PROFILE), signature)
+    examples = _parity(_read(files, PARITY))
+    width = len(signature.classes) or 1
+    if examples.expected.shape[1] != width:
+        raise _invalid("/parity/expected", f"holds {examples.expected.shape[1]} numbers a row, not {width}")
+    return signature
+
+
+def read_parity(content: bytes) -> ParityRows:
+    """Read ``parity.json``; raises `InvalidBundle` with a pointer to what is wrong."""
+    return _parity(_read({PARITY: content}, PARITY))
+
+
+def check_profile(profile: Mapping[str, Any], signature: Signature) -> None:
+    """Hold ``profile.json`` against its format and the signature's columns.
+
+    Raises
+    ------
+    InvalidBundle
+        With a pointer to what is wrong.
+    """
+    if profile.get("format") != PROFILE_FORMAT:
+        raise _invalid("/profile/format", f"this Tiltyard reads profile format {PROFILE_FORMAT}")
+    if not _is_count(profile.get("rows")) or not profile["rows"]:
+        raise _invalid("/profile/rows", "must be a whole number, at least 1")
+    columns = profile.get("columns")
+    if not isinstance(columns, dict) or not columns or len(columns) > MAX_PROFILE_COLUMNS:
+        raise _invalid("/profile/columns", f"must be an object of 1 to {MAX_PROFILE_COLUMNS} columns")
+    if not isinstance(profile.get("score"), dict):
+        raise _invalid("/profile/score", "must be an object")
+    known = {column.name for column in signature.columns}
+    for name, column in columns.items():
+        where = f"/profile/columns/{_token(name)}"
+        if name not in known:
+            raise _invalid(where, "is no column of the signature")
+        _check_column(column, where)
+
+
+def _check_column(column: object, where: str) -> None:
+    if not isinstance(column, dict) or column.get("kind") not in ("number", "category"):
+        raise _invalid(f"{where}/kind", "must be number or category")
+    counts = column.get("counts")
+    if not isinstance(counts, list) or not all(_is_count(c) for c in counts):
+        raise _invalid(f"{where}/counts", "must be a list of whole numbers, none negative")
+    for key in ("missing", "below", "above") if column["kind"] == "number" else ("missing", "other"):
+        if not _is_count(column.get(key)):
+            raise _invalid(f"{where}/{key}", "must be a whole number, not negative")
+    if column["kind"] == "number":
+        edges = column.get("edges")
+        if (
+            not isinstance(edges, list)
+            or not all(_is_number(e) for e in edges)
+            or any(low > high for low, high in itertools.pairwise(edges))
+        ):
+            raise _invalid(f"{where}/edges", "must be a list of finite numbers in ascending order")
+    else:
+        levels = column.get("levels")
+        if not isinstance(levels, list) or not all(isinstance(level, str) for level in levels):
+            raise _invalid(f"{where}/levels", "must be a list of strings")
+        if len(levels) != len(counts):
+            raise _invalid(f"{where}/counts", f"must hold a count for each of the {len(levels)} levels")
+
+
+def _parity(document: Mapping[str, Any]) -> ParityRows:
+    if document.get("format") != PARITY_FORMAT:
+        raise _invalid("/parity/format", f"this Tiltyard reads parity format {PARITY_FORMAT}")
+    rule = ParityRule.from_json(document.get("rule"))
+    for name, most in LOOSEST_RULE.to_json().items():
+        if getattr(rule, name) > most:
+            raise _invalid(f"/parity/rule/{name}", f"is {getattr(rule, name):g}, at most {most:g} is allowed")
+    rows, expected = document.get("rows"), document.get("expected")
+    if not isinstance(rows, list) or not 0 < len(rows) <= MAX_PARITY_ROWS:
+        raise _invalid("/parity/rows", f"must be a list of 1 to {MAX_PARITY_ROWS} rows")
+    if not all(isinstance(row, dict) for row in rows):
+        raise _invalid("/parity/rows", "must be a list of objects")
+    if (
+        not isinstance(expected, list)
+        or len(expected) != len(rows)
+        or not all(isinstance(e, list) and e and all(_is_number(v) for v in e) for e in expected)
+        or len({len(e) for e in expected}) != 1
+    ):
+        raise _invalid(
+            "/parity/expected", "must hold a list of finite numbers for each row, all of one length"
+        )
+    return ParityRows(rule, tuple(rows), np.array(expected, dtype=np.float64))
+
+
+def _read(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    where = f"/{name.removesuffix('.json')}"
+    try:
+        document = json.loads(files[name])
+        if not isinstance(document, dict):
+            raise _invalid(where, "must be a JSON object")
+        is_canonical = canonical(document) == files[name]
+    except (ValueError, RecursionError, rfc8785.CanonicalizationError) as exc:
+        raise _invalid(where, f"is no canonical JSON: {str(exc)[:200]}") from exc
+    if not is_canonical:
+        raise _invalid(where, "is not in its canonical form (RFC 8785)")
+    return document
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _token(name: str) -> str:
+    """A reference token of a JSON pointer (RFC 6901), short."""
+    return name[:80].replace("~", "~0").replace("/", "~1")
+
+
+def _invalid(pointer: str, detail: str) -> InvalidBundle:
+    return InvalidBundle("The bundle's documents don't hold together.", faults=[Fault(pointer, detail)])
