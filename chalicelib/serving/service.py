@@ -71,12 +71,12 @@ class Predictor:
         NotReady
             If the version hasn't passed its examination.
         """
-        pointer = self._lineage.pointer(model)
-        if pointer is None:
+        head = self._lineage.model(model)
+        if head is None:
             return None
         version = self._lineage.version(model, number)
         target = None if version is None else _target_of(version)
-        return Resolved(model, pointer.team, DIRECT, target)
+        return Resolved(model, head.team, DIRECT, target)
 
     def answer(
         self, resolved: Resolved, body: PredictBody, *, request_id: str, now: datetime
@@ -134,7 +134,10 @@ class Predictor:
     def _read(self, name: Name) -> Answering | None:
         if name.alias is None or name.alias == CHAMPION:
             pointer = self._lineage.pointer(name.model)
-            return None if pointer is None else Answering(pointer.team, pointer.champion)
+            if pointer is not None:
+                return Answering(pointer.team, pointer.champion)
+            head = self._lineage.model(name.model)  # registered, and nothing promoted yet
+            return None if head is None else Answering(head.team, None)
         alias = self._lineage.alias(name.model, name.alias)
         return None if alias is None else Answering(alias.team, alias.target)
 
