@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import logistic_bundle
+from bundles import logistic_bundle
 from lineage_examples import NOON, PSEUDONYMS, attempt_at, new_model
 
 from chalicelib.lineage.memory import MemoryLineage

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from graphs import logistic, two_numbers
+from bundles import logistic, two_numbers
 
 from chalicelib.serving import telemetry
 from tiltyard.contract.signature import Signature

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import signature_of
+from bundles import signature_of
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import linear, logistic, logistic_bundle, signature_of, two_numbers
+from bundles import linear, logistic, logistic_bundle, signature_of, two_numbers
 
 from tiltyard.contract.signature import Column
 from tiltyard.errors import IntegrityError, InvalidBundle
