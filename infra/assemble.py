@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ ENVIRONMENT: dict[str, JSON | str] = {
     "TILTYARD_TELEMETRY_KEY_ID": {"Ref": "TelemetryKey"},
     "TILTYARD_ISSUERS": {"Ref": "Issuers"},
     "TILTYARD_POINTER_INTERVAL_S": {"Ref": "PointerIntervalSeconds"},
-    "TILTYARD_SESSION_MEMORY_MB": {"Ref": "SessionMemoryMb"},
     "POWERTOOLS_SERVICE_NAME": "tiltyard",
 }
 
@@ -68,9 +67,7 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 def load_template(path: Path) -> JSON:
     """A CloudFormation template in YAML, intrinsics in their long form."""
-    template: JSON = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 a SafeLoader
-    # Anchors give shared objects; whoever changes one function must not change another.
-    return copy.deepcopy(template)
+    return _unshared(yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader))  # noqa: S506 a SafeLoader
 
 
 def assemble(template: JSON) -> JSON:
@@ -79,7 +76,7 @@ def assemble(template: JSON) -> JSON:
     Raises `AssemblyFailed` when the app lacks a route or function that the
     template counts on.
     """
-    template = copy.deepcopy(template)
+    template = _unshared(template)
     functions = {name: r for name, r in template["Resources"].items() if r["Type"] == FUNCTION}
     runtime = functions["APIHandler"]["Properties"]["Runtime"]
     functions["Predictor"]["Properties"]["Runtime"] = runtime
@@ -96,6 +93,12 @@ def assemble(template: JSON) -> JSON:
         _point_at_predictor(definition, path, method)
     definition[EXTENSION] = gateway_responses()
     return template
+
+
+def _unshared(template: JSON) -> JSON:
+    """A copy without shared parts (YAML's anchors give them): a change of one function is of that one alone."""
+    copy: JSON = json.loads(json.dumps(template))
+    return copy
 
 
 def _log_group(function: str) -> JSON:

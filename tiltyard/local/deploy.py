@@ -113,6 +113,9 @@ def _apply(
         "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     }
+    if (_status(formation, stack) or "").startswith("ROLLBACK_"):
+        formation.delete_stack(StackName=stack)  # its first creation failed: it can't be updated
+        _settled(formation, stack)
     try:
         if _status(formation, stack) is None:
             formation.create_stack(**request)
@@ -121,15 +124,21 @@ def _apply(
     except ClientError as exc:
         if "No updates are to be performed" not in str(exc):
             raise Unavailable(f"The embedded AWS refused the template: {exc}") from exc
-    deadline = time.monotonic() + DEPLOY_TIMEOUT_S
-    while (status := _status(formation, stack)) is None or status.endswith("IN_PROGRESS"):
-        if time.monotonic() > deadline:
-            raise Unavailable(f"The stack {stack} is still {status} after {DEPLOY_TIMEOUT_S:.0f} s.")
-        time.sleep(0.2)
+    status = _settled(formation, stack)
     if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
         raise Unavailable(f"The stack {stack} ended as {status}: {_reasons(formation, stack)}")
     described = formation.describe_stacks(StackName=stack)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+
+
+def _settled(formation: Any, stack: str) -> str | None:
+    """The stack's status once CloudFormation is done with it."""
+    deadline = time.monotonic() + DEPLOY_TIMEOUT_S
+    while (status := _status(formation, stack)) is not None and status.endswith("IN_PROGRESS"):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"The stack {stack} is still {status} after {DEPLOY_TIMEOUT_S:.0f} s.")
+        time.sleep(0.2)
+    return status
 
 
 def _status(formation: Any, stack: str) -> str | None:

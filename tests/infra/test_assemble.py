@@ -1,0 +1,134 @@
+import json
+
+import pytest
+
+from infra.assemble import ENVIRONMENT, EXTENSION, FUNCTION, AssemblyFailed, assemble, load_template
+from infra.gateway import ANSWERS, gateway_responses
+from infra.requirements import PROJECT
+from tiltyard.errors import every_error
+
+
+def a_function():
+    return {"Type": FUNCTION, "Properties": {"Runtime": "python3.13", "Handler": "app.app", "CodeUri": "x"}}
+
+
+@pytest.fixture
+def merged():
+    """Our template with the parts that Chalice would bring."""
+    template = load_template(PROJECT / "infra" / "template.yaml")
+    integration = {"x-amazon-apigateway-integration": {"uri": "of the api", "type": "aws_proxy"}}
+    paths = {"/v1/models/{model}/predict": {"post": integration}, "/v1/models": {"get": dict(integration)}}
+    examiner = a_function()
+    examiner["Properties"]["Events"] = {"Source": {"Type": "SQS", "Properties": {"Queue": "by name"}}}
+    template["Resources"] |= {
+        "APIHandler": a_function(),
+        "Examiner": examiner,
+        "RestAPI": {"Type": "AWS::Serverless::Api", "Properties": {"DefinitionBody": {"paths": paths}}},
+    }
+    return template
+
+
+def test_every_function_is_told_the_same(merged):
+    resources = assemble(merged)["Resources"]
+
+    functions = [resource for resource in resources.values() if resource["Type"] == FUNCTION]
+    assert len(functions) == 3
+    for function in functions:
+        assert function["Properties"]["Environment"]["Variables"] == ENVIRONMENT
+        assert function["Properties"]["Runtime"] == "python3.13"
+
+
+def test_only_prediction_routes_go_to_the_predictor(merged):
+    paths = assemble(merged)["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
+
+    predict = paths["/v1/models/{model}/predict"]["post"]["x-amazon-apigateway-integration"]
+    models = paths["/v1/models"]["get"]["x-amazon-apigateway-integration"]
+    assert "${Predictor.Arn}" in predict["uri"]["Fn::Sub"]
+    assert predict["type"] == "aws_proxy"
+    assert models["uri"] == "of the api"
+
+
+def test_the_examiner_reads_the_stacks_own_queue_and_reports_what_failed(merged):
+    events = assemble(merged)["Resources"]["Examiner"]["Properties"]["Events"]
+
+    source = events["Source"]["Properties"]
+    assert source["Queue"] == {"Fn::GetAtt": ["ExaminationQueue", "Arn"]}
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_an_app_without_the_prediction_route_is_refused(merged):
+    del merged["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]["/v1/models/{model}/predict"]
+
+    with pytest.raises(AssemblyFailed, match=r"POST /v1/models/\{model\}/predict"):
+        assemble(merged)
+
+
+def test_an_app_without_the_examiner_is_refused(merged):
+    del merged["Resources"]["Examiner"]
+
+    with pytest.raises(AssemblyFailed, match="examiner"):
+        assemble(merged)
+
+
+def test_every_bucket_is_private_encrypted_versioned_and_over_tls_only(merged):
+    resources = assemble(merged)["Resources"]
+
+    buckets = {name: r for name, r in resources.items() if r["Type"] == "AWS::S3::Bucket"}
+    assert set(buckets) == {"ArtifactsBucket", "LakeBucket", "IncomingBucket", "AuditBucket"}
+    for name, bucket in buckets.items():
+        properties = bucket["Properties"]
+        (statement,) = resources[f"{name}Policy"]["Properties"]["PolicyDocument"]["Statement"]
+        assert all(properties["PublicAccessBlockConfiguration"].values())
+        assert properties["BucketEncryption"]
+        assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+        assert statement["Effect"] == "Deny"
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_what_holds_data_outlives_the_stack(merged):
+    kinds = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SQS::Queue"}
+
+    for name, resource in assemble(merged)["Resources"].items():
+        if resource["Type"] in kinds:
+            assert resource["UpdateReplacePolicy"] == "Retain", name
+            assert resource["DeletionPolicy"] == "RetainExceptOnCreate", name
+
+
+def test_gateway_responses_are_problem_details(merged):
+    definition = assemble(merged)["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
+
+    assert definition[EXTENSION] == gateway_responses()
+    for name, response in definition[EXTENSION].items():
+        body = json.loads(response["responseTemplates"]["application/json"])
+        headers = response["responseParameters"]
+        assert body.get("status") == ANSWERS[name].status
+        assert response.get("statusCode") == (str(body["status"]) if "status" in body else None)
+        assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
+        assert headers["gatewayresponse.header.X-Request-Id"] == "context.requestId"
+
+
+def test_gateway_responses_use_the_problems_of_the_error_tree():
+    known = {f"/problems/{error.problem}" for error in every_error()} | {"/problems/too-many-requests"}
+
+    for response in gateway_responses().values():
+        assert json.loads(response["responseTemplates"]["application/json"])["type"] in known
+
+
+@pytest.mark.parametrize("name", ["api", "authorizer", "examiner", "sweeper"])
+def test_roles_name_actions_and_resources(name):
+    policy = json.loads((PROJECT / ".chalice" / f"policy-{name}.json").read_text())
+
+    for statement in policy["Statement"]:
+        assert not [action for action in statement["Action"] if "*" in action]
+        assert "*" not in statement["Resource"]
+
+
+def test_the_predictor_can_read_pointers_and_change_nothing(merged):
+    (policy,) = assemble(merged)["Resources"]["PredictorRole"]["Properties"]["Policies"]
+
+    actions = set()
+    for statement in policy["PolicyDocument"]["Statement"]:
+        assert statement["Resource"] != "*"
+        actions |= {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
+    assert {action for action in actions if action.startswith("dynamodb:")} == {"dynamodb:GetItem"}
+    assert not [action for action in actions if "*" in action]
