@@ -1,0 +1,332 @@
+"""``make demo``: the main job on real flights, on an embedded AWS on this machine.
+
+Trains a model on January 2013, registers and promotes it, serves February
+through the API, registers a second model and swaps them under traffic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import numpy as np
+import pandas as pd
+import task
+from sklearn.pipeline import Pipeline
+
+from tiltyard import Client
+from tiltyard.client import Predictions, Version
+from tiltyard.errors import InvalidRows, NotFound, TiltyardError
+from tiltyard.local.checkout import package_folder, stacks_folder
+from tiltyard.local.stack import Stack
+
+MODEL = "late-flights"
+TEAM = "demo"
+BATCH = 2_000
+SINGLES = 200
+CALLERS = 3
+BEFORE_S, AFTER_S, PATIENCE_S = 4.0, 4.0, 60.0
+# What the parity rule allows between the estimator and its ONNX form.
+ATOL = 1e-4
+
+
+class Counted(httpx.HTTPTransport):
+    """Counts what really went over the wire, so that a repeated call can't hide a failed one."""
+
+    def __init__(self) -> None:
+        super().__init__(retries=0)
+        self.statuses: Counter[str] = Counter()
+        self.latencies_ms: list[float] = []
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        started = time.perf_counter()
+        try:
+            response = super().handle_request(request)
+            response.read()
+        except httpx.HTTPError as error:
+            self._count(type(error).__name__, started)
+            raise
+        self._count(str(response.status_code), started)
+        return response
+
+    def _count(self, outcome: str, started: float) -> None:
+        with self._lock:
+            self.statuses[outcome] += 1
+            self.latencies_ms.append((time.perf_counter() - started) * 1000)
+
+    @property
+    def requests(self) -> int:
+        return sum(self.statuses.values())
+
+    @property
+    def failed(self) -> int:
+        return self.requests - sum(n for status, n in self.statuses.items() if status.startswith("2"))
+
+    def latency(self) -> str:
+        p50, p99 = np.percentile(self.latencies_ms, [50, 99])
+        return f"p50 {p50:,.0f} ms, p99 {p99:,.0f} ms"
+
+
+@dataclass
+class Comparison:
+    """Answers against what the estimator says of the same rows."""
+
+    rows: int = 0
+    largest: float = 0.0
+    beyond: int = 0
+    by_version: Counter[int] = field(default_factory=Counter)
+
+    def add(self, score: float, expected: float, version: int) -> None:
+        difference = abs(score - expected)
+        self.rows += 1
+        self.largest = max(self.largest, difference)
+        self.beyond += difference > ATOL
+        self.by_version[version] += 1
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows:,} answers compared with scikit-learn's own: largest difference {self.largest:.1e}, "
+            f"{self.beyond} beyond {ATOL:g}"
+        )
+
+
+@dataclass(frozen=True)
+class Data:
+    """January up to the 24th to learn from, the rest of it held out, February to serve."""
+
+    training: pd.DataFrame
+    held_out: pd.DataFrame
+    february: pd.DataFrame
+    without_weather: pd.DataFrame
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--once", action="store_true", help="use a stack of its own and delete it at the end")
+    options = parser.parse_args()
+    stack = Stack(stacks_folder(), "demo-once" if options.once else "default")
+    try:
+        run(stack, is_once=options.once)
+    except TiltyardError as error:
+        sys.exit(f"{error.title}: {error}")
+    finally:
+        if options.once:
+            stack.reset()
+
+
+def run(stack: Stack, *, is_once: bool) -> None:
+    begun = time.monotonic()
+    with step("Starting an embedded AWS on this machine and deploying the packaged service"):
+        url = stack.up(package_folder(None), variables={}).url
+    token = stack.token(subject="demo", roles=["scientist", "engineer"], teams=[TEAM], ttl_s=8 * 3600)
+    with step("Reading the flights of 2013 and training on January 1 to 24"):
+        data = read()
+        first = task.fit(data.training)
+    with Client(url, token) as client:
+        with step("Registering the model with January 25 to 31, which it has not seen"):
+            version_1 = register(client, first, data, "100 rounds")
+        crown(client, version_1, "the first model")
+        serve(url, token, first, data)
+        with step("Training and registering a second model"):
+            second = task.fit(data.training, rounds=200, learning_rate=0.05)
+            version_2 = register(client, second, data, "200 smaller steps")
+        swap(url, token, client, data, {version_1.version: first, version_2.version: second}, version_2)
+        say("Who answered when:")
+        for reign in list(client.timeline(MODEL))[:3]:
+            print(
+                f"    generation {reign.generation}: "
+                f"version {reign.version} since {reign.started_at:%H:%M:%S} UTC"
+            )
+    say(f"Done in {time.monotonic() - begun:.0f} s.")
+    if not is_once:
+        print(next_commands(url))
+
+
+def read() -> Data:
+    table = task.load(months=range(1, 3))
+    january = task.labelled(table[table["month"] == 1])
+    held_out = january[january["day"] > 24]
+    february = table[table["month"] == 2]
+    # A column that was never missing in the registered rows may not be missing in a request.
+    required = [name for name in task.FEATURES if held_out[name].notna().all()]
+    is_complete = february[required].notna().all(axis=1)
+    return Data(january[january["day"] <= 24], held_out, february[is_complete], february[~is_complete])
+
+
+def register(client: Client, model: Pipeline, data: Data, description: str) -> Version:
+    return client.register(
+        MODEL,
+        model,
+        data=data.held_out[task.FEATURES],
+        target=data.held_out[task.TARGET].astype(int),
+        task="binary",
+        calendar=["month_day", "weekday", "weekend"],
+        team=TEAM,
+        description=description,
+        progress=lambda line: print(f"    {line}"),
+    )
+
+
+def crown(client: Client, version: Version, reason: str) -> None:
+    """Promote a version, unless it reigns already: the stack may have been used before."""
+    try:
+        is_champion = client.champion(MODEL).version == version.version
+    except NotFound:
+        is_champion = False
+    if not is_champion:
+        swapped = client.promote(MODEL, version.version, reason=reason)
+        say(f"Version {swapped.version} is the champion, generation {swapped.generation}.")
+
+
+def serve(url: str, token: str, model: Pipeline, data: Data) -> None:
+    """February in batches, then some flights one by one."""
+    rows = data.february
+    expected = model.predict_proba(rows[task.FEATURES])[:, 1]
+    compared, counted = Comparison(), Counted()
+    say(f"Serving {len(rows):,} flights of February through the API, {BATCH:,} a request")
+    with Client(url, token, transport=counted) as client:
+        warned = 0
+        started = time.monotonic()
+        for start in range(0, len(rows), BATCH):
+            part = rows.iloc[start : start + BATCH]
+            answers = ask(client, part)
+            for answer, wanted in zip(answers, expected[start : start + BATCH], strict=True):
+                compared.add(float(answer.score or 0), wanted, answer.version)
+                warned += bool(answer.warnings)
+            rate = compared.rows / (time.monotonic() - started)
+            line = f"    {compared.rows:,} of {len(rows):,} flights, {rate:,.0f} a second"
+            progress(line, is_last=compared.rows == len(rows))
+        report(counted, compared)
+        print(f"    {warned:,} answers carry a warning: a category or a value that registration hadn't seen")
+    singles = Counted()
+    with Client(url, token, transport=singles) as client:
+        for number in range(SINGLES):
+            ask(client, rows.iloc[[number]])
+            progress(f"    {number + 1} of {SINGLES} flights one by one", is_last=number + 1 == SINGLES)
+        print(f"    {singles.requests} requests, {singles.failed} failed; {singles.latency()}")
+    refused(url, token, data.without_weather)
+
+
+def ask(client: Client, rows: pd.DataFrame) -> Predictions:
+    return client.predict(
+        MODEL, rows[task.FEATURES], ids=rows["id"].tolist(), at=rows["at"].dt.to_pydatetime().tolist()
+    )
+
+
+def refused(url: str, token: str, rows: pd.DataFrame) -> None:
+    """What the contract does with a row that it doesn't allow."""
+    if rows.empty:
+        return
+    with Client(url, token) as client:
+        try:
+            ask(client, rows.iloc[:1])
+        except InvalidRows as error:
+            fault = error.faults[0]
+            print(
+                f"    {len(rows)} more flights lack what every registered row had, and are refused:\n"
+                f"      {fault.pointer} {fault.detail}"
+            )
+
+
+def swap(url: str, token: str, client: Client, data: Data, models: dict[int, Pipeline], to: Version) -> None:
+    """Promote while callers call, and hold every answer against the model that it says it is of."""
+    rows = data.february.iloc[: 50 * CALLERS]
+    expected = {v: m.predict_proba(rows[task.FEATURES])[:, 1] for v, m in models.items()}
+    compared, counted, errors = Comparison(), Counted(), list[str]()
+    seen, done, lock = threading.Event(), threading.Event(), threading.Lock()
+
+    def call(offset: int) -> None:
+        with Client(url, token, transport=counted) as caller:
+            number = offset
+            while not done.is_set():
+                try:
+                    (answer,) = ask(caller, rows.iloc[[number]])
+                except TiltyardError as error:
+                    with lock:
+                        errors.append(str(error))
+                    continue
+                with lock:
+                    compared.add(float(answer.score or 0), expected[answer.version][number], answer.version)
+                if answer.version == to.version:
+                    seen.set()
+                number = (number + CALLERS) % len(rows)
+
+    say(f"Swapping to version {to.version} while {CALLERS} callers ask one flight at a time")
+    threads = [threading.Thread(target=call, args=(offset,), daemon=True) for offset in range(CALLERS)]
+    for thread in threads:
+        thread.start()
+    time.sleep(BEFORE_S)
+    promoted = time.monotonic()
+    crown(client, to, "smaller steps, a little better")
+    was_seen = seen.wait(PATIENCE_S)
+    waited = time.monotonic() - promoted
+    time.sleep(AFTER_S)
+    done.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    report(counted, compared)
+    for error in sorted(set(errors)):
+        print(f"    failed: {error}")
+    print(
+        f"    the new version answered {waited:.1f} s after the promotion was asked for"
+        if was_seen
+        else f"    the new version gave no answer within {PATIENCE_S:g} s"
+    )
+    if errors or counted.failed or compared.beyond or not was_seen:
+        raise SystemExit("The swap was not clean; `tiltyard local logs` may say why.")
+
+
+def report(counted: Counted, compared: Comparison) -> None:
+    versions = ", ".join(f"version {v}: {n:,}" for v, n in sorted(compared.by_version.items()))
+    print(f"    {counted.requests:,} requests, {counted.failed} failed; {counted.latency()}")
+    print(f"    answered by {versions}")
+    print(f"    {compared}")
+
+
+def next_commands(url: str) -> str:
+    token = f".venv/bin/tiltyard local token --role scientist --role engineer --team {TEAM}"
+    return "\n".join(
+        [
+            "",
+            f"The stack stays up at {url}",
+            "Try next:",
+            f"  export TILTYARD_URL={url}",
+            f"  export TILTYARD_TOKEN=$({token})",
+            f"  .venv/bin/tiltyard champion timeline {MODEL}",
+            f"  .venv/bin/tiltyard champion rollback {MODEL} --reason 'trying it out'",
+            "  .venv/bin/python examples/quickstart.py",
+            "  .venv/bin/tiltyard local down",
+        ]
+    )
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    say(title)
+    started = time.monotonic()
+    yield
+    print(f"    {time.monotonic() - started:.1f} s")
+
+
+def say(line: str) -> None:
+    print(f"\n» {line}", flush=True)
+
+
+def progress(line: str, *, is_last: bool) -> None:
+    """A line that is written over on a terminal; a log gets only its last state."""
+    if sys.stdout.isatty():
+        print(f"\r{line}", end="\n" if is_last else "", flush=True)
+    elif is_last:
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
