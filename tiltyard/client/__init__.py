@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tiltyard.client.client import Client
-from tiltyard.client.records import Alias, Champion, Model, Prediction, Predictions, Reign, Swap, Version
+from tiltyard.client.records import Alias, Me, Model, Prediction, Predictions, Reign, Swap, Version
 
-__all__ = ["Alias", "Champion", "Client", "Model", "Prediction", "Predictions", "Reign", "Swap", "Version"]
+__all__ = ["Alias", "Client", "Me", "Model", "Prediction", "Predictions", "Reign", "Swap", "Version"]

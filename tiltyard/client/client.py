@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tiltyard.client.records import Alias, Champion, Model, Prediction, Predictions, Reign, Swap, Version
+from tiltyard.client.records import Alias, Me, Model, Prediction, Predictions, Reign, Swap, Version
 from tiltyard.client.registration import (
     PATIENCE_S,
     Progress,
@@ -73,6 +73,10 @@ class Client:
     ) -> None:
         self.close()
 
+    def me(self) -> Me:
+        """Who one is to this Tiltyard: subject, roles and teams of the token."""
+        return Me.of(self._http.get("/v1/me").body)
+
     # Models and versions
 
     def create_model(
@@ -129,8 +133,7 @@ class Client:
         Parameters
         ----------
         name
-            The model to add a version to; it is created when it isn't there
-            (then `team` must be given).
+            The model to add a version to; it is created when it isn't there.
         model
             A fitted scikit-learn estimator or pipeline, an XGBoost or LightGBM
             model, or a path to a ready ONNX file.
@@ -150,6 +153,8 @@ class Client:
             Widen what the contract learned from `data`.
         tolerance
             A parity rule for this model instead of the usual one.
+        team, owner
+            Of a model that is created: one's only team, and oneself, when left out.
         wait
             False returns the version while it is still ``validating``.
         progress
@@ -164,11 +169,7 @@ class Client:
         """
         show = progress or silent
         existing = self._model_or_none(name)
-        if existing is None and team is None:
-            raise InvalidInput(
-                f"There is no model {name!r} yet (or it is not your team's): say team=… to create it.",
-                faults=[Fault("/team", "is needed for a new model")],
-            )
+        owning_team = existing.team if existing else team or self._only_team(name)
         bundle = build(
             model,
             progress=show,
@@ -186,8 +187,8 @@ class Client:
             tolerance=tolerance,
         )
         if existing is None:
-            self._create(name, team=str(team), task=bundle.manifest["task"], owner=owner)
-            show(f"{name}: created for team {team}")
+            self._create(name, team=owning_team, task=bundle.manifest["task"], owner=owner)
+            show(f"{name}: created for team {owning_team}")
         registration = Registration(self._http, name, bundle, show)
         registration.upload()
         version = registration.register(description=description)
@@ -258,12 +259,12 @@ class Client:
             body["version"] = version
         return Swap.of(self._http.write("POST", f"{model_path(name)}/rollback", body).body)
 
-    def champion(self, name: str, as_of: datetime | None = None) -> Champion:
+    def champion(self, name: str, as_of: datetime | None = None) -> Reign:
         """Who answers now, or answered at `as_of` (UTC when it names no zone)."""
         when = None
         if as_of is not None:
             when = (as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)).isoformat()
-        return Champion.of(self._http.get(f"{model_path(name)}/champion", as_of=when).body)
+        return Reign.of(self._http.get(f"{model_path(name)}/champion", as_of=when).body)
 
     def timeline(self, name: str) -> Iterator[Reign]:
         """Every reign, newest first."""
@@ -289,6 +290,15 @@ class Client:
             self.create_model(name, team=team, task=task, owner=owner)
         except Conflict:
             self.model(name)  # somebody else was faster; raises if it is another team's
+
+    def _only_team(self, name: str) -> str:
+        teams = self.me().teams
+        if len(teams) != 1:
+            raise InvalidInput(
+                f"There is no model {name!r} yet, and you are in {len(teams)} teams: say team=….",
+                faults=[Fault("/team", f"your teams: {', '.join(teams) or 'none'}")],
+            )
+        return teams[0]
 
     def _model_or_none(self, name: str) -> Model | None:
         try:

@@ -20,6 +20,20 @@ Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Me:
+    """Who the token says that one is."""
+
+    sub: str
+    roles: tuple[str, ...]
+    teams: tuple[str, ...]
+    body: Body = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, body: Body) -> Me:
+        return cls(_text(body, "sub"), tuple(body.get("roles") or ()), tuple(body.get("teams") or ()), body)
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     name: str
     team: str
@@ -83,13 +97,20 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Reign:
-    """A champion's period: it ends where the next one starts (None: it goes on)."""
+    """A champion's period: from `started_at` to the start of the next one.
+
+    `ended_at` is None while it lasts, and when a single reign was asked for.
+    `approved_by` and `reason` are None when they were erased.
+    """
 
     model: str
     version: int
     generation: int
     started_at: datetime
     ended_at: datetime | None
+    action: str
+    approved_by: str | None
+    reason: str | None
     body: Body = field(repr=False, compare=False)
 
     @classmethod
@@ -100,12 +121,11 @@ class Reign:
             _number(body, "generation"),
             _time(body, "started_at"),
             _time(body, "ended_at") if body.get("ended_at") else None,
+            _text(body, "action"),
+            body.get("approved_by"),
+            body.get("reason"),
             body,
         )
-
-
-Champion = Reign
-"""The reign that holds at an instant."""
 
 
 @dataclass(frozen=True, slots=True)
