@@ -1,0 +1,41 @@
+"""The map of the service: one line a blueprint, queue, schedule and event.
+
+Everything here is imported by every function of the zip, so nothing heavy is:
+the blueprints load their services, pydantic and the SDK on first use.
+"""
+
+from chalice.app import Chalice
+
+from chalicelib.handlers import (
+    aliases,
+    authorizer,
+    examination,
+    health,
+    me,
+    models,
+    openapi,
+    predictions,
+    promotions,
+    versions,
+)
+from chalicelib.handlers.problems import dress
+
+app = Chalice("tiltyard")
+
+# No CORS: the console is served from the API's own origin, and a token never belongs in another one's page.
+app.api.cors = False
+# Answers are text; only a body that says octet-stream comes and goes as bytes.
+app.api.binary_types = ["application/octet-stream"]
+
+app.register_middleware(dress, "http")
+
+app.register_blueprint(authorizer.bp)  # who calls: verifies the token
+app.register_blueprint(predictions.bp)  # /v1/models/{m}/predict: the function `predictor`
+app.register_blueprint(health.bp)  # /v1/health/live, /ready
+app.register_blueprint(openapi.bp)  # /openapi.json
+app.register_blueprint(me.bp)  # /v1/me
+app.register_blueprint(models.bp)  # /v1/models
+app.register_blueprint(versions.bp)  # /v1/artifacts, /v1/models/{m}/versions
+app.register_blueprint(aliases.bp)  # /v1/models/{m}/aliases
+app.register_blueprint(promotions.bp)  # /v1/models/{m}/promote, /rollback, /champion, /timeline
+app.register_blueprint(examination.bp)  # examination queue -> examiner; every 5 minutes -> sweeper
