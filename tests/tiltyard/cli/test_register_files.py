@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import joblib
+import pandas as pd
+import pytest
+
+from tiltyard.cli.model import load_model, read_rows
+from tiltyard.errors import InvalidInput
+
+
+def test_rows_of_csv_are_read(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,x\n2,\n")
+
+    assert read_rows(path).to_dict("list")["a"] == [1, 2]
+
+
+def test_rows_that_cannot_be_read_are_refused_by_name(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("")
+
+    with pytest.raises(InvalidInput, match=r"rows.csv can't be read"):
+        read_rows(path)
+
+
+def test_parquet_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
+    def read_parquet(path: Path) -> pd.DataFrame:
+        raise ImportError("Unable to find a usable engine")
+
+    monkeypatch.setattr(pd, "read_parquet", read_parquet)
+
+    with pytest.raises(InvalidInput, match="pip install pyarrow"):
+        read_rows(tmp_path / "rows.parquet")
+
+
+def test_an_onnx_file_is_handed_on_unread(tmp_path, capsys):
+    path = tmp_path / "model.onnx"
+
+    assert load_model(path) == path
+    assert capsys.readouterr().err == ""
+
+
+def test_a_joblib_file_is_loaded_with_a_warning(tmp_path, capsys):
+    path = tmp_path / "model.joblib"
+    joblib.dump({"a": 1}, path)
+
+    assert load_model(path) == {"a": 1}
+    assert "only load files that you trust" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_estimator_is_refused(tmp_path):
+    path = tmp_path / "model.joblib"
+    path.write_bytes(b"not a pickle")
+
+    with pytest.raises(InvalidInput, match="can't be loaded as an estimator"):
+        load_model(path)
+
+
+def test_without_the_training_extra_the_message_names_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "joblib", None)
+
+    with pytest.raises(InvalidInput, match=r"pip install 'tiltyard\[training\]'"):
+        load_model(tmp_path / "model.joblib")
