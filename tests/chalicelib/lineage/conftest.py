@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -59,40 +60,35 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield client
 
 
-def dump_of(client: Any) -> list[dict[str, Any]]:
+def dump_of(client: Any, table: str) -> list[dict[str, Any]]:
     """All items of the table, by key."""
-    pages = client.get_paginator("scan").paginate(TableName=TABLE, ConsistentRead=True)
+    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
     found = [from_attributes(item) for page in pages for item in page["Items"]]
     return sorted(found, key=lambda item: (item["pk"], item["sk"]))
 
 
-def memory_store(clock: Clock) -> SimpleNamespace:
-    lineage = MemoryLineage(PSEUDONYMS, clock=clock)
-    return SimpleNamespace(lineage=lineage, dump=lineage.table.dump)
-
-
-def dynamo_store(client: Any, clock: Clock) -> SimpleNamespace:
-    return SimpleNamespace(
-        lineage=DynamoLineage(client, TABLE, PSEUDONYMS, clock=clock), dump=lambda: dump_of(client)
-    )
+def on_dynamodb(client: Any, table: str, clock: Clock) -> SimpleNamespace:
+    lineage = DynamoLineage(client, table, PSEUDONYMS, clock=clock)
+    return SimpleNamespace(lineage=lineage, dump=lambda: dump_of(client, table))
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
 def store(request: pytest.FixtureRequest, clock: Clock) -> SimpleNamespace:
     """`lineage` (the store) and `dump()` (everything that it keeps)."""
     if request.param == "memory":
-        return memory_store(clock)
-    return dynamo_store(request.getfixturevalue("dynamodb"), clock)
+        lineage = MemoryLineage(PSEUDONYMS, clock=clock)
+        return SimpleNamespace(lineage=lineage, dump=lineage.table.dump)
+    return on_dynamodb(request.getfixturevalue("dynamodb"), TABLE, clock)
 
 
 @pytest.fixture
-def fresh_stores(request: pytest.FixtureRequest, clock: Clock) -> Callable[[], list[SimpleNamespace]]:
-    """A function that gives both stores, emptied: for examples of one property test."""
-    client = request.getfixturevalue("dynamodb")
+def on_a_fresh_table(dynamodb: Any, clock: Clock) -> Callable[[], SimpleNamespace]:
+    """A function that makes a store on a table of its own, for every example of a property test."""
+    numbers = itertools.count()
 
-    def make() -> list[SimpleNamespace]:
-        for item in dump_of(client):
-            client.delete_item(TableName=TABLE, Key={"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}})
-        return [memory_store(clock), dynamo_store(client, clock)]
+    def make() -> SimpleNamespace:
+        table = f"{TABLE}-{next(numbers)}"
+        dynamodb.create_table(TableName=table, **items.table_schema(items.INDEX_KEYS))
+        return on_dynamodb(dynamodb, table, clock)
 
     return make
