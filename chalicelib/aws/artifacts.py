@@ -36,9 +36,10 @@ class S3Artifacts:
         self._bucket = bucket
 
     def size(self, sha256: str) -> int | None:
+        key = _key(sha256)
         try:
             with passing_faults("looking for an artifact"):
-                found = self._client.head_object(Bucket=self._bucket, Key=_key(sha256))
+                found = self._client.head_object(Bucket=self._bucket, Key=key)
         except ClientError as exc:
             if code_of(exc) not in _ABSENT:
                 raise
