@@ -33,6 +33,7 @@ ENVIRONMENT: dict[str, JSON | str] = {
     "TILTYARD_TELEMETRY_KEY_ID": {"Ref": "TelemetryKey"},
     "TILTYARD_ISSUERS": {"Ref": "Issuers"},
     "TILTYARD_POINTER_INTERVAL_S": {"Ref": "PointerIntervalSeconds"},
+    "TILTYARD_SESSION_MEMORY_MB": {"Ref": "SessionMemoryMb"},
     "POWERTOOLS_SERVICE_NAME": "tiltyard",
 }
 
@@ -96,7 +97,7 @@ def assemble(template: JSON) -> JSON:
 
 
 def _unshared(template: JSON) -> JSON:
-    """A copy without shared parts (YAML's anchors give them): a change of one function is of that one alone."""
+    """A copy without shared parts (YAML's anchors give them): who changes one function changes one."""
     copy: JSON = json.loads(json.dumps(template))
     return copy
 

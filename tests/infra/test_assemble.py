@@ -70,6 +70,12 @@ def test_an_app_without_the_examiner_is_refused(merged):
         assemble(merged)
 
 
+def test_the_examiner_judges_by_the_memory_that_the_predictor_has(merged):
+    parameters = assemble(merged)["Parameters"]
+
+    assert parameters["PredictorMemoryMb"]["Default"] - 300 == parameters["SessionMemoryMb"]["Default"]
+
+
 def test_every_bucket_is_private_encrypted_versioned_and_over_tls_only(merged):
     resources = assemble(merged)["Resources"]
 
