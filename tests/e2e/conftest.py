@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from tiltyard import Client
 from tiltyard.local.checkout import package_folder
@@ -67,3 +70,17 @@ def live(package, tmp_path_factory):
         yield Live(stack, started.url, status.endpoint, dict(status.outputs))
     finally:
         stack.reset()
+
+
+@pytest.fixture(scope="session")
+def champion(live) -> str:
+    """The name of a model with a champion: two numbers in, a probability out."""
+    name = "spine"
+    generator = np.random.default_rng(20)
+    rows = pd.DataFrame({"height": generator.normal(size=600), "width": generator.normal(size=600)})
+    target = (rows["height"] + rows["width"] > 0).astype(int)
+    model = LogisticRegression().fit(rows[:300], target[:300])
+    with live.client("scientist", "engineer") as client:
+        version = client.register(name, model, data=rows[300:], target=target[300:], team=TEAM, progress=None)
+        client.promote(name, version.version, reason="the first one")
+    return name
