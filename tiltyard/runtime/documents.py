@@ -80,8 +80,9 @@ def check_profile(profile: Mapping[str, Any], signature: Signature) -> None:
     if not _is_count(profile.get("rows")) or not profile["rows"]:
         raise _invalid("/profile/rows", "must be a whole number, at least 1")
     columns = profile.get("columns")
-    if not isinstance(columns, dict) or not columns or len(columns) > MAX_PROFILE_COLUMNS:
-        raise _invalid("/profile/columns", f"must be an object of 1 to {MAX_PROFILE_COLUMNS} columns")
+    # A model of dates alone has no column that is counted.
+    if not isinstance(columns, dict) or len(columns) > MAX_PROFILE_COLUMNS:
+        raise _invalid("/profile/columns", f"must be an object of at most {MAX_PROFILE_COLUMNS} columns")
     if not isinstance(profile.get("score"), dict):
         raise _invalid("/profile/score", "must be an object")
     known = {column.name for column in signature.columns}
@@ -109,6 +110,8 @@ def _check_column(column: object, where: str) -> None:
             or any(low > high for low, high in itertools.pairwise(edges))
         ):
             raise _invalid(f"{where}/edges", "must be a list of finite numbers in ascending order")
+        if len(counts) != max(len(edges) - 1, 0):
+            raise _invalid(f"{where}/counts", f"must hold a count between each two of {len(edges)} edges")
     else:
         levels = column.get("levels")
         if not isinstance(levels, list) or not all(isinstance(level, str) for level in levels):
