@@ -220,6 +220,8 @@ def fetch_https(uri: str) -> bytes:
     import ssl
     import urllib.request
 
+    if not uri.startswith("https://"):
+        raise OSError(f"{uri} is not an https address")
     handlers = (
         urllib.request.HTTPSHandler(context=ssl.create_default_context()),
         urllib.request.HTTPDefaultErrorHandler(),
@@ -231,8 +233,6 @@ def fetch_https(uri: str) -> bytes:
         opener.add_handler(handler)
     request = urllib.request.Request(uri)  # noqa: S310 the opener knows https alone
     answer = opener.open(request, timeout=FETCH_TIMEOUT_S)
-    if answer is None:
-        raise OSError(f"{uri} is not an https address")
     with answer:
         content: bytes = answer.read(MAX_KEY_SET_BYTES + 1)
     if len(content) > MAX_KEY_SET_BYTES:

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from bundles import logistic_bundle
+from fakes import Gateway, MemoryContainer, service, token_of
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from app import app
+from chalicelib.handlers.schemas import PredictionAnswer, PredictionRequest
+from chalicelib.serving import body, telemetry
+from tiltyard.errors import InvalidRows
+
+ROW = {"a": 1.0, "b": 2.0}
+PREDICT = "/v1/models/delays/predict"
+
+
+class Served:
+    """Model ``delays`` of team ``airport``: version 1 is champion and alias ``pinned``, version 2 validates."""
+
+    def __init__(self, stage: MemoryContainer, gateway: Gateway) -> None:
+        self.stage = stage
+        self.gateway = gateway
+        owner = token_of("scientist", "engineer")
+        self._call("POST", "/v1/models", {"name": "delays", "team": "airport", "task": "binary"}, owner)
+        for number, weights in enumerate(((0.5, -0.25), (1.0, 1.0)), start=1):
+            bundle = logistic_bundle(weights)
+            stage.upload(bundle)
+            self._call("POST", "/v1/models/delays/versions", {"manifest": bundle.manifest}, owner)
+            if number == 1:
+                stage.accept("delays", 1)
+        self._call("POST", "/v1/models/delays/promote", {"version": 1, "reason": "first"}, owner)
+        self._call("PUT", "/v1/models/delays/aliases/pinned", {"version": 1}, owner)
+
+    def _call(self, method: str, path: str, sent: Any, token: str) -> None:
+        answer = self.gateway.call(method, path, sent, token=token)
+        assert answer.status < 300, answer
+
+    def predict(
+        self, sent: Any = None, *, path: str = PREDICT, roles: tuple[str, ...] = ("caller",), **more: Any
+    ):
+        token = more.pop("token", None) or token_of(*roles, teams=more.pop("teams", ("airport",)))
+        sent = {"rows": [ROW]} if sent is None and "body" not in more else sent
+        return self.gateway.call("POST", path, sent, token=token, **more)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with service(app) as (stage, gateway):
+        yield Served(stage, gateway)
+
+
+def test_the_champion_answers_and_one_message_is_sent(served):
+    before = len(served.stage.telemetry_queue.sent)
+
+    answer = served.predict({"rows": [ROW, {"a": None, "b": 99.0}], "ids": ["x", "y"]})
+
+    assert answer.status == 200, answer
+    PredictionAnswer.model_validate_json(answer.body)
+    assert (answer.json["version"], answer.json["role"]) == (1, "champion")
+    assert [p["id"] for p in answer.json["predictions"]] == ["x", "y"]
+    (message,) = served.stage.telemetry_queue.sent[before:]
+    assert telemetry.decode(message)["ids"] == ["x", "y"]
+    assert answer.headers["X-Request-Id"] == telemetry.decode(message)["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "roles", "role"),
+    [
+        ("/v1/models/delays@pinned/predict", ("caller",), "pinned"),
+        ("/v1/models/delays@champion/predict", ("engineer",), "champion"),
+        (PREDICT + "?version=1", ("scientist",), "direct"),
+    ],
+)
+def test_an_alias_and_a_version_answer_too(served, path, roles, role):
+    answer = served.predict(path=path, roles=roles)
+
+    assert (answer.status, answer.json["version"], answer.json["role"]) == (200, 1, role)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "problem"),
+    [
+        ({"token": "nonsense"}, 401, "unauthenticated"),
+        ({"roles": ("viewer",)}, 403, "forbidden"),
+        ({"roles": ("business",)}, 403, "forbidden"),
+        ({"roles": ("auditor",)}, 403, "forbidden"),
+        ({"roles": ("caller",), "path": PREDICT + "?version=1"}, 403, "forbidden"),
+        ({"teams": ("other",)}, 404, "not-found"),
+        ({"path": "/v1/models/unknown/predict"}, 404, "not-found"),
+        ({"path": "/v1/models/delays@unknown/predict"}, 404, "not-found"),
+        ({"path": "/v1/models/delays@challenger/predict"}, 404, "not-found"),
+        ({"path": "/v1/models/DELAYS/predict"}, 404, "not-found"),
+        ({"path": PREDICT + "?version=9", "roles": ("scientist",)}, 404, "not-found"),
+        ({"path": PREDICT + "?version=2", "roles": ("scientist",)}, 409, "not-ready"),
+        ({"path": PREDICT + "?version=one", "roles": ("scientist",)}, 422, "invalid-input"),
+        ({"body": b"{", "headers": {"Content-Type": "application/json"}}, 400, "malformed-request"),
+        ({"body": b"a,b\n1,2", "headers": {"Content-Type": "text/csv"}}, 415, "unsupported-media-type"),
+        (
+            {"body": b" " * (body.MAX_BODY + 1), "headers": {"Content-Type": "application/json"}},
+            413,
+            "payload-too-large",
+        ),
+        ({"sent": {"rows": []}}, 422, "invalid-rows"),
+        ({"sent": {"rows": [ROW] * 5001}}, 422, "invalid-rows"),
+        ({"sent": {"rows": [ROW, ROW], "ids": ["a", "a"]}}, 422, "invalid-rows"),
+        ({"sent": {"rows": [{"a": 1.0}]}}, 422, "invalid-rows"),
+        ({"sent": {"rows": [{**ROW, "c": 1}]}}, 422, "invalid-rows"),
+        ({"sent": {"rows": [{"a": "1", "b": 2.0}]}}, 422, "invalid-rows"),
+        ({"sent": {"rows": [{"a": 1.0, "b": None}]}}, 422, "invalid-rows"),
+    ],
+)
+def test_what_cannot_be_answered_says_why_and_sends_nothing(served, change, status, problem):
+    before = len(served.stage.telemetry_queue.sent)
+
+    answer = served.predict(**change)
+
+    assert (answer.status, answer.problem) == (status, problem)
+    assert len(served.stage.telemetry_queue.sent) == before
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_is_refused_with_its_place(served, value):
+    raw = b'{"rows": [{"a": 1, "b": 2}, {"a": 1, "b": %s}]}' % value.encode()
+
+    answer = served.predict(body=raw, headers={"Content-Type": "application/json"})
+
+    assert (answer.status, answer.problem) == (422, "invalid-rows")
+    assert answer.json["errors"][0]["pointer"] == "/rows/1/b"
+    assert answer.json["instance"] == PREDICT
+
+
+texts = st.one_of(st.sampled_from(["", "a", "b", "x" * 129, "x" * 257]), st.none(), st.integers())
+times = st.sampled_from(["2013-02-01T06:15:00Z", "2013-02-01T06:15:00+02:00", "2013-02-01", "soon", ""])
+bodies = st.fixed_dictionaries(
+    {"rows": st.one_of(st.just([ROW]), st.just([ROW, ROW]), st.just([]), st.just(ROW), st.none())},
+    optional={
+        "ids": st.one_of(st.none(), st.lists(texts, max_size=3), st.just("a")),
+        "subjects": st.one_of(st.none(), st.lists(texts, max_size=3)),
+        "at": st.one_of(st.none(), times, st.lists(times, max_size=3), st.integers()),
+        "extra": st.just(1),
+    },
+)
+
+
+@given(bodies)
+def test_plain_code_and_the_documented_model_take_the_same_bodies(sent):
+    """Except what a schema can't say of a list: as many as rows, and no two alike."""
+    try:
+        body.parse(json.dumps(sent).encode())
+        plain = []
+    except InvalidRows as exc:
+        plain = [f for f in exc.faults if "one a row" not in f.detail and "repeats" not in f.detail]
+        lists = len(exc.faults) - len(plain)
+        if lists and not plain:
+            return  # only of a length or a repetition
+    try:
+        PredictionRequest.model_validate(sent)
+        documented = True
+    except ValidationError:
+        documented = False
+
+    assert documented == (not plain) or any("one a row" in f.detail for f in _faults(sent))
+
+
+def _faults(sent: Any) -> tuple[Any, ...]:
+    try:
+        body.parse(json.dumps(sent).encode())
+    except InvalidRows as exc:
+        return exc.faults
+    return ()

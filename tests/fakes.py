@@ -1,0 +1,244 @@
+"""The service in one process: ports in memory, our own issuer, and a client that acts as API Gateway."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+from chalice.test import Client
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from chalicelib.bootstrap import Container, replaced, utc_now
+from chalicelib.handlers.authorizer import Unauthorized
+from chalicelib.lineage.memory import MemoryLineage
+from chalicelib.lineage.pseudonyms import KeyedPseudonyms
+from chalicelib.lineage.records import Change, Examination, Put, Version
+from chalicelib.ports import Upload
+from chalicelib.settings import Issuer, Settings
+from tiltyard.errors import ArtifactMissing, IntegrityError, PayloadTooLarge
+from tiltyard.runtime.bundle import Bundle
+
+ISSUER = "https://issuer.example"
+AUDIENCE = "tiltyard"
+KEY_ID = "key-1"
+
+
+class MemoryArtifacts:
+    """An `ArtifactStore` in memory."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+
+    def size(self, sha256: str) -> int | None:
+        content = self.stored.get(sha256)
+        return None if content is None else len(content)
+
+    def presign(self, sha256: str, *, size: int, media_type: str, now: datetime) -> Upload:
+        return Upload(
+            "PUT",
+            f"https://artifacts.example/{sha256}",
+            {"content-type": media_type, "content-length": str(size)},
+            now + timedelta(minutes=15),
+        )
+
+    def read(self, sha256: str, *, limit: int) -> bytes:
+        content = self.stored.get(sha256)
+        if content is None:
+            raise ArtifactMissing(f"{sha256} was never uploaded.")
+        if len(content) > limit:
+            raise PayloadTooLarge(f"{sha256} has {len(content)} bytes, the limit is {limit}.")
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise IntegrityError(f"{sha256} has other bytes.")
+        return content
+
+    def write(self, content: bytes, *, media_type: str) -> str:
+        digest = hashlib.sha256(content).hexdigest()
+        self.stored[digest] = content
+        return digest
+
+
+class MemoryQueue:
+    """A `Queue` in memory; `breaks` makes it fail."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.breaks = False
+
+    def send(self, body: str) -> None:
+        if self.breaks:
+            raise ConnectionError("the queue is away")
+        self.sent.append(body)
+
+
+class MemorySpool:
+    """A `Spool` in memory."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+
+    def write(self, key: str, content: bytes) -> None:
+        self.stored[key] = content
+
+
+class MemoryContainer(Container):
+    """A stage in memory; `now` stands still when it is set."""
+
+    lineage: MemoryLineage
+    artifacts: MemoryArtifacts
+    examination_queue: MemoryQueue
+    telemetry_queue: MemoryQueue
+    spool: MemorySpool
+    pseudonyms: KeyedPseudonyms
+    settings: Settings
+
+    def __init__(self, *, issuers: tuple[Issuer, ...] = ()) -> None:
+        self.now: datetime | None = None
+        self.pseudonyms = KeyedPseudonyms(b"p" * 32)
+        self.lineage = MemoryLineage(self.pseudonyms)
+        self.artifacts = MemoryArtifacts()
+        self.examination_queue = MemoryQueue()
+        self.telemetry_queue = MemoryQueue()
+        self.spool = MemorySpool()
+        self.settings = settings_of(issuers)
+
+    def clock(self) -> datetime:
+        return self.now or utc_now()
+
+    def upload(self, bundle: Bundle) -> None:
+        for content in bundle.files.values():
+            self.artifacts.write(content, media_type="application/octet-stream")
+
+    def accept(self, model: str, number: int, *, reasons: tuple[str, ...] = ()) -> Version:
+        """End a version's examination as the examiner does: accepted, or rejected for `reasons`."""
+        version = self.lineage.version(model, number)
+        head = self.lineage.model(model)
+        assert version is not None
+        assert head is not None
+        examined = replace(
+            version,
+            stage="rejected" if reasons else "candidate",
+            examination=Examination(self.clock(), not reasons, reasons, memory_bytes=0 if reasons else 1000),
+        )
+        attempt = _examiner(self)
+        self.lineage.commit(
+            Change(head, attempt, "version.accept", version.digest, None, None, writes=(Put(examined),))
+        )
+        return examined
+
+
+def _examiner(container: MemoryContainer) -> Any:
+    from chalicelib.registry import examination
+
+    return examination.attempt(container.pseudonyms, at=container.clock(), request_id="examination")
+
+
+def settings_of(issuers: tuple[Issuer, ...]) -> Settings:
+    return Settings(
+        stage="local",
+        lineage_table="lineage",
+        ledger_table="ledger",
+        artifacts_bucket="artifacts",
+        lake_bucket="lake",
+        incoming_bucket="incoming",
+        audit_bucket="audit",
+        telemetry_queue_url="https://queues.example/telemetry",
+        examination_queue_url="https://queues.example/examination",
+        pepper_key_id="pepper",
+        telemetry_key_id="telemetry",
+        issuers=issuers,
+    )
+
+
+@functools.cache
+def signing_key() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+
+
+@functools.cache
+def issuer() -> Issuer:
+    """The issuer of `token_of`, its keys in the settings as in stage local."""
+    raw = signing_key().public_key().public_bytes_raw()
+    x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    jwks = {"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "kid": KEY_ID, "use": "sig"}]}
+    return Issuer(ISSUER, AUDIENCE, jwks=jwks)
+
+
+def claims_for(sub: str, roles: Any, teams: Any, **others: Any) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": sub,
+        "nbf": now,
+        "exp": now + timedelta(hours=1),
+        "roles": roles,
+        "teams": teams,
+    }
+    return {name: value for name, value in {**claims, **others}.items() if value is not None}
+
+
+def token_of(
+    *roles: str, teams: tuple[str, ...] = ("airport",), sub: str = "ada@example.org", **claims: Any
+) -> str:
+    """A token that the service believes."""
+    content = claims_for(sub, list(roles), list(teams), **claims)
+    return jwt.encode(content, signing_key(), "EdDSA", headers={"kid": KEY_ID})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    json: Any = field(default=None)
+
+    @property
+    def problem(self) -> str:
+        """The last part of the problem's type."""
+        return str(self.json["type"]).removeprefix("/problems/")
+
+
+class Gateway:
+    """Chalice's test client, with API Gateway's 401 for an authorizer that says so."""
+
+    def __init__(self, app: Any) -> None:
+        self._client = Client(app)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        json_body: Any = None,
+        *,
+        token: str | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        content = body if body is not None else b""
+        if json_body is not None:
+            sent.setdefault("Content-Type", "application/json")
+            content = json.dumps(json_body).encode()
+        try:
+            answer = self._client.http.request(method, path, headers=sent, body=content)
+        except Unauthorized:
+            return Answer(401, {}, b"", {"type": "/problems/unauthenticated"})
+        return Answer(answer.status_code, answer.headers, answer.body, answer.json_body)
+
+
+@contextmanager
+def service(app: Any) -> Iterator[tuple[MemoryContainer, Gateway]]:
+    """The app over a stage of its own in memory."""
+    stage = MemoryContainer(issuers=(issuer(),))
+    with replaced(stage):
+        yield stage, Gateway(app)
