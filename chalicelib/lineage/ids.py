@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RANDOM_BYTES = 10
 
 
@@ -13,7 +14,8 @@ def uuid7(at: datetime, randomness: bytes) -> str:
 
     Ids sort as text by their millisecond, in no order within one.
     """
-    milliseconds = int(at.timestamp() * 1000)
+    # Not by way of at.timestamp(): its float can fall a millisecond short.
+    milliseconds = (at - EPOCH) // timedelta(milliseconds=1)
     noise = int.from_bytes(randomness[:RANDOM_BYTES], "big")
     value = (milliseconds & (1 << 48) - 1) << 80 | noise
     value = value & ~(0xF << 76) | 0x7 << 76

@@ -29,6 +29,14 @@ def test_uuid7_is_the_example_of_the_standard():
     assert made == "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
 
 
+@given(moments, noise)
+def test_uuid7_holds_the_exact_millisecond(at, random):
+    made = uuid.UUID(uuid7(at, random))
+
+    elapsed = at - datetime(1970, 1, 1, tzinfo=UTC)
+    assert made.int >> 80 == elapsed.days * 86_400_000 + elapsed.seconds * 1000 + elapsed.microseconds // 1000
+
+
 @given(moments, noise, noise)
 def test_uuid7_sorts_by_millisecond_and_is_valid(at, first, second):
     earlier, later = uuid7(at, first), uuid7(at + timedelta(milliseconds=1), second)
