@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from chalicelib.lineage.records import Stage
+from tiltyard.contract.rows import parse_time
 from tiltyard.contract.signature import Task
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
@@ -24,6 +25,18 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[int, Field(ge=1, le=999_999)]
 Time = Annotated[
     str, Field(json_schema_extra={"format": "date-time"}, description="RFC 3339 in UTC, to the millisecond")
+]
+
+
+def _has_zone(text: str) -> str:
+    parse_time(text)
+    return text
+
+
+EventTime = Annotated[
+    str,
+    AfterValidator(_has_zone),
+    Field(json_schema_extra={"format": "date-time"}, description="RFC 3339 with its time zone"),
 ]
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -157,7 +170,7 @@ class PredictionRequest(_Schema):
     subjects: list[Annotated[str, StringConstraints(min_length=1, max_length=256)] | None] | None = Field(
         None, description="Persons that the rows are about, one a row; only pseudonyms are kept"
     )
-    at: Time | list[Time] | None = Field(None, description="Event time, for all rows or one a row")
+    at: EventTime | list[EventTime] | None = Field(None, description="Event time, for all rows or one a row")
 
 
 class Warned(_Schema):
