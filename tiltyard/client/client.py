@@ -117,7 +117,7 @@ class Client:
         personal: Sequence[str] = (),
         categories: Mapping[str, Sequence[str]] | None = None,
         ranges: Mapping[str, tuple[float, float]] | None = None,
-        tolerance: object | None = None,
+        tolerance: float | None = None,
         team: str | None = None,
         owner: str | None = None,
         description: str = "",
@@ -139,7 +139,8 @@ class Client:
             model, or a path to a ready ONNX file.
         data, target
             Labelled rows that the model was NOT fitted on: columns as callers
-            will send them, and the true values. They become the reference that
+            will send them, as a pandas DataFrame, and the true values (or the name
+            of the column that holds them). They become the reference that
             production is compared with, and on rows that a model has learned by
             heart that comparison is worthless.
         task
@@ -150,9 +151,11 @@ class Client:
             Columns with a role: sensitive attributes, the person a row is about,
             the event time, calendar columns that follow the date, personal data.
         categories, ranges
-            Widen what the contract learned from `data`.
+            Levels, and (lowest, highest) values, beyond those in `data` that
+            callers may send without a warning.
         tolerance
-            A parity rule for this model instead of the usual one.
+            Share of rows whose answer may differ from the model's own by more
+            than 1e-4 (at most .05, .001 by default); isotonic calibration needs about .02.
         team, owner
             Of a model that is created: one's only team, and oneself, when left out.
         wait

@@ -1,0 +1,73 @@
+"""``tiltyard model register`` from files to a candidate."""
+
+from __future__ import annotations
+
+import json
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from in_process import running_service
+from sklearn.linear_model import LogisticRegression
+
+from tiltyard.cli import main
+
+
+@pytest.fixture
+def service(monkeypatch):
+    with running_service() as service:
+        monkeypatch.setenv("TILTYARD_URL", service.url)
+        monkeypatch.setenv("TILTYARD_TOKEN", service.token())
+        yield service
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A saved model and held-out rows."""
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(generator.normal(size=(400, 2)), columns=["a", "b"])
+    frame["late"] = (frame["a"] + generator.normal(size=400) > 0).astype(int)
+    model = LogisticRegression().fit(frame.loc[:199, ["a", "b"]], frame.loc[:199, "late"])
+    joblib.dump(model, tmp_path / "model.joblib")
+    frame.loc[200:].to_csv(tmp_path / "rows.csv", index=False)
+    return tmp_path
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments], prog_name="tiltyard")
+    return ended.value.code
+
+
+def register(files, *more):
+    return run("model", "register", "delays", files / "model.joblib", "--data", files / "rows.csv", *more)
+
+
+def test_a_saved_model_becomes_a_version_that_can_be_promoted(service, files, capsys):
+    code = register(files, "--target", "late", "--threshold", "0.4", "--json")
+
+    said = capsys.readouterr()
+    assert code == 0
+    version = json.loads(said.out)
+    assert (version["version"], version["stage"]) == (1, "candidate")
+    assert "only load files that you trust" in said.err
+    assert "NOT fitted on" in said.err
+    assert "tiltyard champion promote delays/1 --reason" in said.err
+    assert run("champion", "promote", "delays/1", "--reason", "the first") == 0
+
+
+def test_a_target_that_is_no_column_is_refused_with_the_columns(service, files, capsys):
+    code = register(files, "--target", "label")
+
+    assert code == 1
+    assert "the columns are a, b, late" in capsys.readouterr().err
+
+
+def test_without_waiting_the_version_is_still_validating(service, files, capsys):
+    service.examination = "none"
+
+    code = register(files, "--target", "late", "--no-wait", "--json")
+
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["stage"] == "validating"
