@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document at ``/openapi.json``, made of the models that validate and the table of operations."""
+"""The OpenAPI 3.1 document, made of the models that validate and the table of operations."""
 
 from __future__ import annotations
 
@@ -185,10 +185,10 @@ def _schemas(operations: tuple[Operation, ...]) -> JSON:
 
     from chalicelib.handlers.schemas import Problem
 
-    used = {
-        body for operation in operations for body in (operation.body, *operation.answers.values()) if body
-    }
-    ordered = sorted({*used, Problem}, key=lambda model: model.__name__)
+    used: set[type[BaseModel]] = {Problem}
+    for operation in operations:
+        used.update(body for body in (operation.body, *operation.answers.values()) if body is not None)
+    ordered = sorted(used, key=lambda model: model.__name__)
     _, made = models_json_schema(
         [(model, "validation") for model in ordered], ref_template="#/components/schemas/{model}"
     )

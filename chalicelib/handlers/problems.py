@@ -135,6 +135,8 @@ def dress(request: Request | None, get_response: Callable[[Request | None], Resp
     if isinstance(response.body, dict) and _media_type(response) == MEDIA_TYPE:
         # The occurrence is the request; API Gateway's own answers name it in the same way.
         response.body.setdefault("instance", request_id(request))
+    if response.body and not _media_type(response):
+        response.headers["Content-Type"] = "application/json"
     response.headers["X-Request-Id"] = request_id(request)
     response.headers.setdefault("Cache-Control", "no-store")
     return response
