@@ -78,7 +78,7 @@ def build_bundle(
         Column → levels, or (lowest, highest), beyond those in `data` that callers may send without a warning.
     tolerance
         Share of rows (at most 0.05) whose answer may differ from the estimator's by more than
-        1e-4, recorded in the bundle; default 0.001. Isotonic calibration needs a wider one, about 0.02.
+        1e-4, recorded in the bundle; default 0.001. Steep isotonic calibration may need a wider one.
     progress
         Called with a line of text for each thing that is done.
 
@@ -155,7 +155,8 @@ def _labelled(data: object, target: object) -> tuple[pd.DataFrame, NDArray[Any],
         raise InvalidInput(f"`data` has {len(data)} rows and `target` {len(labels)} labels.")
     if len(data) < FEWEST_ROWS:
         raise InvalidInput(
-            f"`data` has {len(data)} rows; at least {FEWEST_ROWS} held-out rows are needed, {ENOUGH_ROWS} are better."
+            f"`data` has {len(data)} rows; at least {FEWEST_ROWS} held-out rows are needed, "
+            f"{ENOUGH_ROWS} are better."
         )
     missing = int(labels.isna().sum())
     if missing:
@@ -226,8 +227,10 @@ def summary(bundle: Bundle) -> str:
         f"  graph     {len(bundle.files[MODEL]) / 1024:,.0f} KiB of ONNX",
         f"  columns   {len(inputs)} read by the model ({', '.join(kinds)})"
         + "".join(f"; {c.name} ({c.role})" for c in others),
-        f"  parity    {parity['rows']:,} rows ({parity['edge_rows']} at the edges, {parity['drawn_rows']} drawn): "
-        f"largest difference {parity['max_abs_diff']:.2g}, {parity['row_share']:.3%} of them by more than {rule['atol']:g}, "
+        f"  parity    {parity['rows']:,} rows ({parity['edge_rows']} at the edges, "
+        f"{parity['drawn_rows']} drawn): "
+        f"largest difference {parity['max_abs_diff']:.2g}, {parity['row_share']:.3%} of them by more than "
+        f"{rule['atol']:g}, "
         f"{parity['label_share']:.3%} of the labels differ",
         f"  reference {rows:,} rows, which must be rows that the model was NOT fitted on: every drift and "
         "performance figure is measured against them",
@@ -249,8 +252,8 @@ def _notes(signature: Signature, rows: int, row_share: float) -> list[str]:
     if rows < ENOUGH_ROWS:
         shifts = ", ".join(f"{name} {seen:.2f}" for name, seen in visible_shifts(rows).items())
         notes.append(
-            f"with {rows:,} reference rows the smallest shift of a mean that is seen 4 times in 5, in standard "
-            f"deviations, is: {shifts}; hand in {ENOUGH_ROWS:,} rows or more to see smaller ones"
+            f"with {rows:,} reference rows the smallest shift of a mean that is seen 4 times in 5, "
+            f"in standard deviations, is: {shifts}; hand in {ENOUGH_ROWS:,} rows or more to see smaller ones"
         )
     if not any(c.role == "time" for c in signature.columns):
         notes.append("no time= column: drift is shown but pages nobody until production windows calibrate it")

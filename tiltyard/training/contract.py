@@ -89,7 +89,8 @@ def infer_signature(
             raise InvalidInput(f"`data` has no column {name!r}, which a role, categories= or ranges= names.")
     if roles.subject in converted.types:
         raise InvalidInput(
-            f"The model reads its subject column {roles.subject!r}: an identifier of a person can't be a feature. "
+            f"The model reads its subject column {roles.subject!r}: an identifier of a person "
+            "can't be a feature. "
             "Fit the model without it."
         )
     extra = [str(n) for n in data.columns if n in roles.named() and n not in converted.types]
@@ -170,7 +171,7 @@ def _column(
 
 
 def _categories(values: Any, added: Sequence[str] | None, *, is_personal: bool) -> tuple[str, ...] | None:
-    """The levels, sorted; None when there are too many, or when a personal column's could point at someone."""
+    """The levels, sorted; None when there are too many, or a personal column's could point at someone."""
     names, counts = np.unique(
         np.array([v for v in values if v is not None], dtype=object), return_counts=True
     )

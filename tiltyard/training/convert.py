@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -32,7 +33,8 @@ Answer = Callable[[pd.DataFrame], NDArray[np.float64]]
 class Converted:
     """A model as the service runs it, and the estimator to hold it against.
 
-    `types` are the columns that the model reads, in order; `nullable` those in
+    `columns` are what the estimator takes, `types` those of them that the graph
+    reads, in order (a ColumnTransformer may drop some); `nullable` those in
     which it can take missing values, by the data or by the fit. `answer` gives
     the estimator's own answers to a frame: (n, classes) of probabilities or
     (n, 1) of values. `classes` are the labels as text, `labels` as they were.
@@ -40,6 +42,7 @@ class Converted:
 
     content: bytes
     features: FeatureSpec
+    columns: tuple[str, ...]
     types: dict[str, ColumnType]
     nullable: frozenset[str]
     task: Task
@@ -118,6 +121,7 @@ def _ready(
     return Converted(
         content=graph.content,
         features=graph.features,
+        columns=tuple(types),
         types=types,
         nullable=missing,
         task=graph.task,
@@ -158,7 +162,9 @@ def _fitted(model: Any, data: pd.DataFrame, *, task: Task | None) -> Converted:
     if nullable:
         sample = frames.with_missing(data, types, nullable)
         try:
-            check_flow(model, sample)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                check_flow(model, sample)
         except UnconvertibleModel:
             raise
         except Exception as exc:  # the estimator's own
@@ -166,6 +172,7 @@ def _fitted(model: Any, data: pd.DataFrame, *, task: Task | None) -> Converted:
     return Converted(
         content=content,
         features=converted.features,
+        columns=columns,
         types=converted.types,
         nullable=nullable,
         task=found_task,
@@ -191,7 +198,7 @@ def _rewrite(
     """Rewrite what follows the FeatureStep, and join the operations of both."""
     inner = data if step is None else step.transform(data)
     inner_types: dict[str, ColumnType] = types if step is None else frames.infer_types(inner)
-    rewriter = Rewriter(inner_types, frames.missing_columns(inner))
+    rewriter = Rewriter(inner_types, frames.missing_columns(inner), frames.none_columns(inner))
     rewritten = rewriter.rewrite(model, list(inner_types))
     for name in rewritten.whole:
         if name in types and types[name] == "number":
@@ -285,7 +292,10 @@ def _answers(model: Any, columns: tuple[str, ...], task: Task) -> Answer:
         if not by_name:
             X = X.to_numpy()
         try:
-            raw = model.predict(X) if task == "regression" else model.predict_proba(X)
+            with warnings.catch_warnings():
+                # Unseen levels are asked for on purpose, and what the estimator says of them is compared.
+                warnings.simplefilter("ignore", UserWarning)
+                raw = model.predict(X) if task == "regression" else model.predict_proba(X)
         except Exception as exc:  # the estimator's own
             raise _cannot_answer(exc) from exc
         made = np.asarray(raw, dtype=np.float64)

@@ -25,7 +25,7 @@ from skl2onnx.common.shape_calculator import (
 
 from tiltyard.errors import Fault, UnconvertibleModel
 from tiltyard.runtime.model import NUMBERS, STRINGS
-from tiltyard.training import levels
+from tiltyard.training import isotonic, levels
 from tiltyard.training.refusals import parts
 
 OPSETS = {"": 15, "ai.onnx.ml": 3}
@@ -50,7 +50,7 @@ def convert_pipeline(model: Any, *, numbers: int, strings: int, is_classifier: b
     model = _readied(model)
     options = {id(model): {"zipmap": False}} if is_classifier else None
     try:
-        with _quiet(), _integers_for_protobuf_7():
+        with _quiet(), _integers_for_protobuf_7(), isotonic.interpolated():
             return skl2onnx.to_onnx(
                 model,
                 initial_types=inputs,

@@ -186,8 +186,8 @@ def encoder_over_numbers(
             raise refuse(
                 where,
                 encoder,
-                f"{column!r} is true, false or missing, which ONNX encodes as numbers only: turn it into text "
-                f"before training, X[{column!r}].map({{True: 'yes', False: 'no'}})",
+                f"{column!r} is true, false or missing, which ONNX encodes as numbers only: turn it into "
+                f"text before training, X[{column!r}].map({{True: 'yes', False: 'no'}})",
             )
     if name != "OneHotEncoder":
         if not all(booleans) or name == "TargetEncoder":

@@ -62,6 +62,11 @@ def missing_columns(frame: pd.DataFrame) -> frozenset[str]:
     return frozenset(str(name) for name in frame.columns if frame[name].isna().any())
 
 
+def none_columns(frame: pd.DataFrame) -> frozenset[str]:
+    """Columns in which missing is None."""
+    return frozenset(str(name) for name in frame.columns if missing_marker(frame[name]) is None)
+
+
 def widened(frame: pd.DataFrame, types: Mapping[str, ColumnType]) -> pd.DataFrame:
     """The frame with whole-number columns as float64, so that any cell may be missing or between two."""
     whole = {

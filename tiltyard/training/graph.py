@@ -131,10 +131,7 @@ def column_thresholds(
     spread: dict[int, set[float]] = {}
     feed: dict[str, Any] = {NUMBERS: numbers} | ({} if strings is None else {STRINGS: strings})
     for tree in tree_inputs(content):
-        if tree.tensor == NUMBERS:
-            seen = numbers
-        else:
-            seen = _tensor(content, tree.tensor, feed)
+        seen = numbers if tree.tensor == NUMBERS else _tensor(content, tree.tensor, feed)
         for column, values in tree.thresholds.items():
             for i in _same_columns(numbers, seen[:, column]):
                 spread.setdefault(i, set()).update(values.tolist())

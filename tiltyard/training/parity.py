@@ -19,7 +19,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tiltyard.contract.signature import Signature
-from tiltyard.contract.step import to_columns
 from tiltyard.errors import Fault, ParityFailed, TiltyardError
 from tiltyard.runtime.bundle import MODEL, SIGNATURE, canonical
 from tiltyard.runtime.model import ServedModel
@@ -71,7 +70,7 @@ def prove(
         The held-out rows.
     tolerance
         Share of rows that may differ by more than the rule's 1e-4 (a tenth of it for labels);
-        recorded in the bundle. Needed by isotonic calibration, a step function of a float32.
+        recorded in the bundle. Isotonic calibration may need it: it can rise steeply between two scores.
     holds_persons
         Keep no real row: those kept are drawn column by column.
 
@@ -83,7 +82,7 @@ def prove(
     rule = rule_of(tolerance)
     served = ServedModel.open({MODEL: converted.content, SIGNATURE: canonical(signature.to_json())})
     generator = np.random.default_rng(0)
-    inputs = data[list(converted.types)].reset_index(drop=True)
+    inputs = data[list(converted.columns)].reset_index(drop=True)
     drawn = _drawn(
         inputs, signature, generator, safe=holds_persons, count=_count_to_draw(len(inputs), holds_persons)
     )
@@ -134,8 +133,8 @@ def _served(served: ServedModel, rows: list[frames.Row]) -> NDArray[np.float32]:
             raise
         except Exception as exc:  # ONNX Runtime's errors share no base class
             raise ParityFailed(
-                "The graph can't answer rows that the estimator answers (missing values, unseen levels, an empty "
-                "text, values beyond the range).",
+                "The graph can't answer rows that the estimator answers (missing values, unseen levels, an "
+                "empty text, values beyond the range).",
                 faults=[Fault("/model.onnx", " ".join(str(exc).split())[:500])],
             ) from exc
     return np.concatenate(answers)
@@ -153,10 +152,11 @@ def _drawn(
     if not count:
         return inputs.iloc[:0]
     picked = generator.integers(0, len(inputs), size=(count, inputs.shape[1]))
+    read = {column.name for column in signature.inputs}
     out = {}
     for j, name in enumerate(inputs.columns):
         column = inputs[name].iloc[picked[:, j]].reset_index(drop=True)
-        if safe:
+        if safe and name in read:
             kind = signature.column(str(name)).type
             column = _made_safe(column, inputs[name], kind, generator)
         out[name] = column
@@ -252,10 +252,10 @@ def _kept(
 ) -> list[int]:
     """Positions of the rows for ``parity.json``: edges, those nearest to the threshold, then any."""
     first_edge = real + drawn
-    spread = (
-        np.unique(np.linspace(0, edges - 1, min(edges, MOST_EDGES_KEPT)).round().astype(int)) if edges else []
-    )
-    kept = [first_edge + int(i) for i in spread]
+    kept: list[int] = []
+    if edges:
+        spread = np.linspace(0, edges - 1, min(edges, MOST_EDGES_KEPT)).round().astype(int)
+        kept = [first_edge + i for i in np.unique(spread).tolist()]
     pool = np.arange(real, first_edge) if safe else np.arange(real)
     if signature.task == "binary" and signature.threshold is not None:
         distance = np.abs(expected[pool, 1] - signature.threshold)
@@ -298,13 +298,14 @@ def _failed(
     rule: ParityRule,
 ) -> ParityFailed:
     advice = (
-        "Remove scalers in front of trees, train on float32 values (X.astype('float32')), and keep columns of "
-        "very large numbers (timestamps, ids) out."
+        "Remove scalers in front of trees, train on float32 values (X.astype('float32')), and keep columns "
+        "of very large numbers (timestamps, ids) out."
     )
     if converted.is_stepwise:
         share = math.ceil(max(report.row_share * 1.5, report.label_share * 15, 0.001) * 1000) / 1000
         advice = (
-            "Isotonic calibration is a step function, so a float32 near a step jumps: use method='sigmoid'"
+            "Isotonic calibration jumps where two of its thresholds almost meet, and float32 isn't fine "
+            "enough there: use method='sigmoid'"
         )
         if share <= MOST_TOLERANCE:
             advice += f", or accept that share of rows in so many words with tolerance={share:g}"

@@ -84,7 +84,7 @@ def number_profile(
     if not len(present) or low is None or high is None:
         return {
             "kind": "number", "edges": [], "counts": [], "means": [],
-            "missing": missing, "below": 0, "above": int(len(present)),
+            "missing": missing, "below": 0, "above": len(present),
         }  # fmt: skip
     edges = quantile_edges(present, bins=BINS, low=low, high=high)
     counts = bin_counts(present, edges)

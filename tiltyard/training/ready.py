@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 import pandas as pd
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -125,7 +124,8 @@ def _features(graph: Any, types: Mapping[str, ColumnType], missing: frozenset[st
         raise _refused(
             "input",
             "its inputs must be at most one float and one string matrix; convert with "
-            "initial_types=[('numbers', FloatTensorType([None, k])), ('strings', StringTensorType([None, s]))]",
+            "initial_types=[('numbers', FloatTensorType([None, k])), "
+            "('strings', StringTensorType([None, s]))]",
         )
     times = [name for name, kind in types.items() if kind == "datetime"]
     if times:

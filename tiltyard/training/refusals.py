@@ -138,14 +138,14 @@ def _check_categories(where: str, estimator: Any) -> None:
             "categorical_features=None",
         )
     kind = type(estimator).__module__.split(".")[0]
-    if kind == "xgboost" and hasattr(estimator, "get_booster"):
-        if "c" in (estimator.get_booster().feature_types or ()):
-            raise refuse(
-                where,
-                estimator,
-                "native categories (enable_categorical=True) come out wrong in ONNX: encode them with "
-                "OneHotEncoder(handle_unknown='ignore', sparse_output=False)",
-            )
+    has_booster = kind == "xgboost" and hasattr(estimator, "get_booster")
+    if has_booster and "c" in (estimator.get_booster().feature_types or ()):
+        raise refuse(
+            where,
+            estimator,
+            "native categories (enable_categorical=True) come out wrong in ONNX: encode them with "
+            "OneHotEncoder(handle_unknown='ignore', sparse_output=False)",
+        )
     if kind == "lightgbm" and getattr(getattr(estimator, "booster_", None), "pandas_categorical", None):
         raise refuse(
             where,

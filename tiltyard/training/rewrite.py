@@ -66,10 +66,13 @@ class Rewriter:
         Type of each column that reaches the pipeline (after a FeatureStep, where there is one).
     missing
         Columns in which the data have missing values.
+    as_none
+        Those of text in which missing is None, which SimpleImputer tells from NaN.
     """
 
     types: Mapping[str, ColumnType]
     missing: frozenset[str]
+    as_none: frozenset[str] = frozenset()
     numbers: dict[str, None] = field(default_factory=dict)
     strings: dict[str, TextColumn] = field(default_factory=dict)
     indicators: dict[str, str] = field(default_factory=dict)
@@ -247,9 +250,17 @@ class Rewriter:
         if imputer.add_indicator:
             advice = "for text, FeatureStep(missing_indicators=[…]) adds what add_indicator=True would"
             raise refuse(where, imputer, advice)
+        marker = imputer.missing_values
+        if isinstance(marker, str):
+            advice = (
+                f"text {marker!r} that stands for missing must be missing before training, "
+                f"X.replace({marker!r}, np.nan), and then SimpleImputer(strategy='constant', fill_value=…)"
+            )
+            raise refuse(where, imputer, advice)
         for column, value in zip(columns, imputer.statistics_, strict=True):
-            self.strings.setdefault(column, TextColumn()).fill_with(str(value), column, where)
-            self.nullable.add(column)
+            if marker is pd.NA or (marker is None) == (column in self.as_none):
+                self.strings.setdefault(column, TextColumn()).fill_with(str(value), column, where)
+                self.nullable.add(column)
 
     def _imputer(self, imputer: Any, part: Part, where: str) -> Part:
         columns = self._use_numbers(part.columns)
