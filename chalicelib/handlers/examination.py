@@ -49,7 +49,7 @@ def sweep(event: CloudWatchEvent) -> dict[str, Any]:
         pseudonyms=at_hand.pseudonyms,
         attempt=_attempt(at_hand, request_id=str(event.event_id)),
     )
-    log.warning("swept: %d sent again, %d rejected", done.resent, done.rejected)
+    log.info("swept: %d sent again, %d rejected", done.resent, done.rejected)
     return {"resent": done.resent, "rejected": done.rejected}
 
 
@@ -73,7 +73,7 @@ def _examine(body: str, *, request_id: str) -> None:
         # Coming again wouldn't make it better.
         log.error("examination message %s is dropped: %s", request_id, exc)
         return
-    log.warning("examined version %d of %s: %s", version.number, version.model, version.stage)
+    log.info("examined version %d of %s: %s", version.number, version.model, version.stage)
 
 
 def _attempt(at_hand: Container, *, request_id: str) -> Attempt:

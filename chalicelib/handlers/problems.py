@@ -10,7 +10,9 @@ what Chalice itself answers (400, 405, 415, 500) and gives every answer its
 from __future__ import annotations
 
 import functools
+import json
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec
 
@@ -139,7 +141,21 @@ def dress(request: Request | None, get_response: Callable[[Request | None], Resp
         response.headers["Content-Type"] = "application/json"
     response.headers["X-Request-Id"] = request_id(request)
     response.headers.setdefault("Cache-Control", "no-store")
+    if request is not None and (response.status_code != 200 or not request.path.endswith("/predict")):
+        _note(request, response.status_code)
     return response
+
+
+def _note(request: Request, status: int) -> None:
+    """One line an answer, by route: never what was asked. A prediction that succeeds writes its own."""
+    line = {
+        "message": "answered",
+        "request_id": request_id(request),
+        "method": request.method,
+        "route": request.path,
+        "status": status,
+    }
+    sys.stderr.write(json.dumps(line) + "\n")
 
 
 def request_id(request: Request | None) -> str:

@@ -123,7 +123,8 @@ class TableLineage:
         return None if item is None else items.alias_from(item)
 
     def aliases(self, model: str, *, limit: int, cursor: str | None) -> Page[Alias]:
-        rows = _of_model(model, "ALIAS#")
+        # Consistent: a move to another team rewrites them all, and must not miss the last one.
+        rows = replace(_of_model(model, "ALIAS#"), is_consistent=True)
         return self._page(f"aliases {model}", [rows], "sk", items.alias_from, limit=limit, cursor=cursor)
 
     def reign_at(self, model: str, at: datetime) -> Reign | None:

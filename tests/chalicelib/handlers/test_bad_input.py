@@ -280,3 +280,14 @@ def test_unexpected_error_is_logged_and_tells_nothing(stage, monkeypatch, caplog
     assert (answer.status, answer.problem) == (500, "internal-error")
     assert b"secret" not in answer.body
     assert "secret of table lineage" in caplog.text
+
+
+def test_every_answer_leaves_one_line_without_what_was_asked(stage, capsys):
+    stage.call("GET", "/v1/models/secret-name", role="viewer")
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+    assert [(line["method"], line["route"], line["status"]) for line in lines] == [
+        ("GET", "/v1/models/{model}", 404)
+    ]
+    assert "secret" not in json.dumps(lines)

@@ -219,6 +219,7 @@ def test_every_allowed_algorithm_works_with_its_own_key_only(kind, rsa_key):
             tested.verify(bearer(signed(good(), keys[kind], kind, kid=other)))
 
 
+@pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits")
 def test_weak_and_foreign_keys_verify_nothing():
     weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     curve = ec.generate_private_key(ec.SECP384R1())
