@@ -100,12 +100,14 @@ def _cell(item: Mapping[str, Any], column: str) -> str:
 
 
 def text(value: Any) -> str:
-    """A value on one line."""
+    """A value on one line; of an object only its names (`--json` has the rest)."""
     if value is None or value == "" or value == []:
         return "-"
     if isinstance(value, list) and all(isinstance(v, str | int | float) for v in value):
         return ", ".join(str(v) for v in value)
-    if isinstance(value, Mapping | list):
+    if isinstance(value, Mapping):
+        return ", ".join(str(name) for name in value) or "-"
+    if isinstance(value, list):
         return json.dumps(value, ensure_ascii=False)
     return str(value)
 

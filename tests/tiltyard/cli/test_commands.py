@@ -132,6 +132,12 @@ def test_a_record_is_a_line_a_value(run):
     assert result.stdout.splitlines()[:2] == ["name         late-flights", "team         ops"]
 
 
+def test_a_records_files_are_told_by_name(run):
+    result = run("version", "show", "late-flights/3", answers=[(200, {}, VERSION)])
+
+    assert "files          model.onnx" in result.stdout.splitlines()
+
+
 def test_promote_sends_version_and_reason(run, server):
     run("champion", "promote", "late-flights/3", "--reason", "better", answers=[(200, {}, SWAP)])
 
