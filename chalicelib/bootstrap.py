@@ -7,6 +7,7 @@ a container of in-memory fakes in its place with `replaced`.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
 def utc_now() -> datetime:
     """Now, to the millisecond: as fine as times are stored."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
 
 
 class Container:

@@ -13,6 +13,7 @@ Roles don't include one another, except that every role reads as ``viewer`` and
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -90,13 +91,13 @@ def principal_of(request: Request, *, now: datetime) -> Principal:
         raise Unauthenticated(
             f"The token expired at {datetime.fromtimestamp(exp, UTC).isoformat()}; get a new one."
         )
-    return Principal(
-        sub=sub,
-        roles=_words(context.get("roles")),
-        teams=_words(context.get("teams")),
-        exp=exp,
-        issuer=str(context.get("iss") or ""),
-    )
+    return _principal(sub, exp, *[str(context.get(name) or "") for name in ("roles", "teams", "iss")])
+
+
+@functools.lru_cache(maxsize=256)
+def _principal(sub: str, exp: int, roles: str, teams: str, issuer: str) -> Principal:
+    """Kept, for the same token comes with many requests."""
+    return Principal(sub, frozenset(roles.split()), frozenset(teams.split()), exp, issuer)
 
 
 def require(principal: Principal, team: str | None, roles: Collection[str], *, what: str = "model") -> str:
@@ -180,10 +181,6 @@ def _granted(held: frozenset[str], roles: Collection[str]) -> str:
         return ADMIN
     needed = "any role" if VIEWER in roles else "one of " + ", ".join(sorted({*roles, ADMIN}))
     raise Forbidden(f"This needs {needed}; your token grants {', '.join(sorted(held)) or 'none'}.")
-
-
-def _words(value: object) -> frozenset[str]:
-    return frozenset(value.split()) if isinstance(value, str) else frozenset()
 
 
 def _seconds(value: object) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,6 +16,7 @@ import orjson
 from chalice.app import Blueprint, Request, Response
 
 from chalicelib.bootstrap import Container, container
+from chalicelib.handlers import media_types
 from chalicelib.handlers.access import PREDICT, PREDICT_VERSION, principal_of, require
 from chalicelib.handlers.authorizer import bearer
 from chalicelib.handlers.problems import problem_details, request_id
@@ -24,6 +26,7 @@ from chalicelib.serving.service import Predictor, Resolved
 from tiltyard.errors import Fault, InvalidInput, NotFound
 
 bp = Blueprint(__name__)
+media_types.remember()
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
@@ -42,12 +45,14 @@ def predict(model: str) -> Response:
     at_hand = container()
     now = at_hand.clock()
     principal = principal_of(request, now=now)
-    resolved, roles = _resolve(_predictor(at_hand), request, unquote(model))
-    require(principal, resolved.team if resolved else None, roles, what=f"model {unquote(model)!r}")
+    predictor = _predictor(at_hand)
+    model = unquote(model)
+    resolved, roles = _resolve(predictor, request, model)
+    require(principal, resolved.team if resolved else None, roles, what=f"model {model!r}")
     if resolved is None:  # `require` has raised by now: a name that leads nowhere is nobody's
         raise NotFound(f"There is no model {model!r}.")
     asked = body.parse(_raw(request))
-    answer = _predictor(at_hand).answer(resolved, asked, request_id=request_id(request), now=now)
+    answer = predictor.answer(resolved, asked, request_id=request_id(request), now=now)
     _log(request, answer)
     return Response(orjson.dumps(answer).decode(), headers={"Content-Type": "application/json"})
 
@@ -56,7 +61,8 @@ def _resolve(predictor: Predictor, request: Request, model: str) -> tuple[Resolv
     name, at, alias = model.partition("@")
     if not _NAME.fullmatch(name) or (at and not _NAME.fullmatch(alias)):
         return None, PREDICT
-    number = (request.query_params or {}).get("version")
+    query: Mapping[str, str] = request.query_params or {}
+    number = query.get("version")
     if number is None:
         return predictor.resolve(Name(name, alias or None)), PREDICT
     if at or not _NUMBER.fullmatch(number):
@@ -77,7 +83,7 @@ def _predictor(at_hand: Container) -> Predictor:
         spool=at_hand.spool,
         pseudonyms=lambda: at_hand.pseudonyms,
         interval_s=settings.pointer_interval_s,
-        memory_bytes=settings.session_memory_bytes,
+        memory_bytes=settings.session_memory_mb * 2**20,
     )
 
 

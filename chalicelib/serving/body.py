@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -25,8 +24,7 @@ _MAX_FAULTS = 100
 _KEYS = frozenset({"rows", "ids", "subjects", "at"})
 
 
-@dataclass(frozen=True, slots=True)
-class PredictBody:
+class PredictBody(NamedTuple):
     """A prediction as it was asked for; `subjects` are raw ids still."""
 
     rows: Sequence[Mapping[str, Any]]
@@ -56,10 +54,13 @@ def parse(raw: bytes) -> PredictBody:
         body = _lenient(raw, exc)
     if not isinstance(body, dict):
         raise MalformedRequest("The body must be a JSON object with the key rows.")
+    rows = body.get("rows")
+    if len(body) == 1 and isinstance(rows, list) and 1 <= len(rows) <= MAX_ROWS:
+        return PredictBody(rows)
     faults = _faults(body)
     if faults:
         raise InvalidRows("The request doesn't fit its form.", faults=faults[:_MAX_FAULTS])
-    return PredictBody(body["rows"], body.get("ids"), body.get("subjects"), body.get("at"))
+    return PredictBody(rows, body.get("ids"), body.get("subjects"), body.get("at"))
 
 
 def _lenient(raw: bytes, exc: orjson.JSONDecodeError) -> object:

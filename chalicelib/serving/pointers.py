@@ -19,6 +19,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from chalicelib.lineage.records import Target
 
@@ -28,9 +29,8 @@ MAX_NAMES = 1000
 log = logging.getLogger("tiltyard.serving")
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
-    """What a caller asked for: ``model`` or ``model@alias``."""
+class Name(NamedTuple):
+    """What a caller asked for: ``model`` or ``model@alias``. A tuple, for it is hashed in every call."""
 
     model: str
     alias: str | None = None

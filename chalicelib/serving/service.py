@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from chalicelib.lineage.records import Target, Version
 from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms, Queue, Spool
@@ -24,8 +23,7 @@ DIRECT = "direct"
 _USABLE = frozenset({"candidate", "challenger", "champion", "retired"})
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """A name that leads to a version: whose it is, and in which role the version answers."""
 
     model: str
@@ -165,20 +163,25 @@ def _target_of(version: Version) -> Target:
 def _predictions(served: ServedModel, answers: Answers, ids: Any) -> list[dict[str, Any]]:
     """The answer by row: id, value, and the score that the decision rests on."""
     task, classes = served.signature.task, served.signature.classes
+    key: str | None
+    scores: list[Any]
     if task == "binary":
         key, scores = "score", answers.scores[:, 1].tolist()
     elif task == "multiclass":
         key, scores = "scores", [dict(zip(classes, row, strict=True)) for row in answers.scores.tolist()]
     else:
-        return [
-            {"id": i, "value": value, "warnings": _warnings(answers, n), "action": "answer"}
-            for n, (i, value) in enumerate(zip(ids, answers.values, strict=True))
+        key = None
+    # The usual row has no warning; those that do get theirs afterwards.
+    if key is None:
+        predictions: list[dict[str, Any]] = [
+            {"id": i, "value": value, "warnings": [], "action": "answer"}
+            for i, value in zip(ids, answers.values, strict=True)
         ]
-    return [
-        {"id": i, "value": value, key: score, "warnings": _warnings(answers, n), "action": "answer"}
-        for n, (i, value, score) in enumerate(zip(ids, answers.values, scores, strict=True))
-    ]
-
-
-def _warnings(answers: Answers, row: int) -> list[dict[str, str]]:
-    return [warning.to_json() for warning in answers.warnings.get(row, ())]
+    else:
+        predictions = [
+            {"id": i, "value": value, key: score, "warnings": [], "action": "answer"}
+            for i, value, score in zip(ids, answers.values, scores, strict=True)
+        ]
+    for row, warnings in answers.warnings.items():
+        predictions[row]["warnings"] = [warning.to_json() for warning in warnings]
+    return predictions

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chalicelib.lineage.records import Target
@@ -28,6 +27,23 @@ class _Loading:
     error: BaseException | None = None
 
 
+class _Lease:
+    """One use of a session; a generator's context would take twice its time."""
+
+    __slots__ = ("_cache", "_entry", "_target")
+
+    def __init__(self, cache: SessionCache, target: Target) -> None:
+        self._cache = cache
+        self._target = target
+
+    def __enter__(self) -> ServedModel:
+        self._entry = self._cache.acquire(self._target)
+        return self._entry.model
+
+    def __exit__(self, *exc: object) -> None:
+        self._cache.release(self._entry)
+
+
 class SessionCache:
     """Sessions by bundle digest, least recently used first to go, bounded by measured bytes.
 
@@ -42,23 +58,17 @@ class SessionCache:
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._loading: dict[str, _Loading] = {}
 
-    @contextmanager
-    def lease(self, target: Target) -> Iterator[ServedModel]:
-        """The version's session, loaded if it isn't yet, and kept until the block ends.
+    def lease(self, target: Target) -> _Lease:
+        """The version's session, loaded if it isn't yet, and kept until the ``with`` block ends.
 
         Raises
         ------
         Unavailable
-            If sessions in use leave no room for it.
+            On entry, if sessions in use leave no room for it.
         """
-        entry = self._acquire(target)
-        try:
-            yield entry.model
-        finally:
-            with self._lock:
-                entry.users -= 1
+        return _Lease(self, target)
 
-    def _acquire(self, target: Target) -> _Loaded:
+    def acquire(self, target: Target) -> _Loaded:
         while True:
             with self._lock:
                 entry = self._loaded.get(target.digest)
@@ -76,6 +86,10 @@ class SessionCache:
                 loading.finished.wait()
             if loading.error is not None:
                 raise loading.error
+
+    def release(self, entry: _Loaded) -> None:
+        with self._lock:
+            entry.users -= 1
 
     def _fill(self, target: Target, loading: _Loading) -> None:
         try:

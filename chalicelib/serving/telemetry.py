@@ -11,9 +11,8 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -31,8 +30,7 @@ _DEFLATE_FROM = 4_096
 _PREFIX = "z1:"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What the caller sent beside the rows; `at` is one event time, or one a row."""
 
     ids: Sequence[str]

@@ -95,9 +95,13 @@ class Signature:
     classes: tuple[str, ...] = ()
     target: str = "target"
     threshold: float | None = None
+    subject: str | None = field(init=False, repr=False, compare=False)
+    """Name of the column with role ``subject``, if there is one; every prediction asks for it."""
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        subject = next((c.name for c in self.columns if c.role == "subject"), None)
+        object.__setattr__(self, "subject", subject)
         self._by_name.update({column.name: column for column in self.columns})
         self._check()
 
@@ -108,11 +112,6 @@ class Signature:
     def inputs(self) -> tuple[Column, ...]:
         """The columns that a row must hold, in signature order."""
         return tuple(column for column in self.columns if column.is_input)
-
-    @property
-    def subject(self) -> str | None:
-        """Name of the column with role ``subject``, if there is one."""
-        return next((c.name for c in self.columns if c.role == "subject"), None)
 
     def to_json(self) -> dict[str, Any]:
         return {

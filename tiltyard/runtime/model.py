@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -20,8 +19,7 @@ NUMBERS, STRINGS = "numbers", "strings"
 PROBABILITIES, VALUE = "probabilities", "value"
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(NamedTuple):
     """What a version says of n rows.
 
     `scores` is ``float32 [n, classes]`` of probabilities, or ``[n, 1]`` of
@@ -112,6 +110,11 @@ class ServedModel:
             values: list[float] = scores[:, 0].tolist()
             return values
         classes = signature.classes
+        if signature.threshold is not None:
+            # Python's floats, so in the precision in which the caller reads score and threshold.
+            negative, positive = classes
+            threshold = signature.threshold
+            return [positive if score >= threshold else negative for score in scores[:, 1].tolist()]
         chosen = parity.labels(scores, signature.task, signature.threshold)
         return [classes[i] for i in chosen.tolist()]
 
