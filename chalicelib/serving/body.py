@@ -60,7 +60,7 @@ def parse(raw: bytes) -> PredictBody:
     faults = _faults(body)
     if faults:
         raise InvalidRows("The request doesn't fit its form.", faults=faults[:_MAX_FAULTS])
-    return PredictBody(rows, body.get("ids"), body.get("subjects"), body.get("at"))
+    return PredictBody(body["rows"], body.get("ids"), body.get("subjects"), body.get("at"))
 
 
 def _lenient(raw: bytes, exc: orjson.JSONDecodeError) -> object:

@@ -331,10 +331,9 @@ def _read_numbers(values: list[Any], column: Column, found: dict[int, list[Warn]
     if not kinds <= {int, float, type(None)} or (has_null and not column.is_nullable):
         raise _Odd
     array = np.array([math.nan if v is None else v for v in values] if has_null else values, dtype=np.float64)
+    nulls = values.count(None) if has_null else 0
     # A null became NaN and is no fault; every other value must be finite and fit a float32.
-    if np.count_nonzero(np.abs(array) <= _FLOAT32_MAX) != len(values) - (
-        values.count(None) if has_null else 0
-    ):
+    if np.count_nonzero(np.abs(array) <= _FLOAT32_MAX) != len(values) - nulls:
         raise _Odd
     if column.type == "integer" and not (np.isnan(array) | (array == np.floor(array))).all():
         raise _Odd
