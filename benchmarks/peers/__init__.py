@@ -1,0 +1,1 @@
+"""Other ways to serve the same model: what Tiltyard's figures stand beside."""
