@@ -72,10 +72,13 @@ def test_every_setting_has_its_document():
 def test_every_parameter_of_the_template_has_its_document_and_default():
     template = document("infra/template.yaml")
     block = template[template.index("\nParameters:") : template.index("\nConditions:")]
-    parameters = set(re.findall(r"^  (\w+):$", block, flags=re.MULTILINE))
-    documented = {cell for cell in first_cells("docs/settings.md") if not cell.startswith("TILTYARD_")}
+    parameters = dict(re.findall(r"^  (\w+):\n(?:    .*\n)*?    Default: (.+)$", block, flags=re.MULTILINE))
+    rows = re.findall(
+        r"^\| `([A-Z][a-z]\w+)` \| `(.+?)` \|", document("docs/settings.md"), flags=re.MULTILINE
+    )
 
-    assert documented == parameters
+    assert dict(rows) == {name: default.strip('"') for name, default in parameters.items()}
+    assert set(parameters) == set(re.findall(r"^  (\w+):$", block, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize(
