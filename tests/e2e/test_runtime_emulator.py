@@ -108,7 +108,7 @@ def test_the_prediction_path_loads_only_what_it_needs(unpacked, variables, predi
 
     result = json.loads(done.stdout.splitlines()[-1])
     tops = {name.partition(".")[0] for name in result["modules"]}
-    assert result["answer"]["statusCode"] == 200
+    assert result["answer"]["statusCode"] == 200, done.stdout
     assert {"numpy", "onnxruntime", "orjson", "botocore"} <= tops
     assert tops.isdisjoint(
         {"pydantic", "jwt", "cryptography", "pandas", "sklearn", "scipy", "onnx", "httpx", "click", "moto"}
