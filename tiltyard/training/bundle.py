@@ -22,6 +22,7 @@ from tiltyard.training.contract import Categories, Ranges, Roles, infer_signatur
 from tiltyard.training.convert import Converted, convert
 from tiltyard.training.parity import MOST_TOLERANCE, figures, parity_bytes, prove
 from tiltyard.training.profile import build_profile
+from tiltyard.training.refusals import without_threshold
 
 FEWEST_ROWS = 10
 ENOUGH_ROWS = 2000
@@ -101,6 +102,8 @@ def build_bundle(
     _check_options(threshold, tolerance)
     progress(f"converting {_shown(model)} to ONNX")
     ignore = frozenset(set(roles.by_column()) - set(calendar))
+    if threshold is not None:
+        model = without_threshold(model)
     converted = convert(model, data, task=task, labels=outcomes, ignore=ignore)
     if threshold is not None and converted.task != "binary":
         raise InvalidInput(f"A {converted.task} model has no threshold; leave threshold= out.")
@@ -259,6 +262,12 @@ def _notes(signature: Signature, rows: int, row_share: float) -> list[str]:
         notes.append("no time= column: drift is shown but pages nobody until production windows calibrate it")
     if any(c.is_personal for c in signature.columns):
         notes.append("holds personal columns: the bundle's rows are drawn column by column, none is anyone's")
+    encoded = [c.name for c in signature.inputs if c.is_personal and c.type == "string"]
+    if encoded:
+        notes.append(
+            f"the graph holds every level of {', '.join(encoded)} that its encoder was fitted on: lump "
+            "rare ones before training, FeatureStep(lump={…: 30}), so that none points at a person"
+        )
     if row_share > ParityRule().max_row_share:
         notes.append(f"the parity rule is widened to {row_share:.1%} of the rows, as asked")
     return notes

@@ -73,7 +73,7 @@ def convert(
     labels
         The true labels, needed for a ready ONNX classifier that doesn't name its classes.
     ignore
-        Columns that a ready ONNX model doesn't read.
+        Columns that a model without column names (ready ONNX, or fitted on arrays) doesn't read.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def convert(
     if isinstance(model, bytes | bytearray | str | os.PathLike):
         content = bytes(model) if isinstance(model, bytes | bytearray) else _read(Path(model))
         return _ready(content, data, task=task, labels=labels, ignore=ignore)
-    return _fitted(model, data, task=task)
+    return _fitted(model, data[[name for name in data.columns if name not in ignore]], data, task=task)
 
 
 def class_name(label: object) -> str:
@@ -132,7 +132,8 @@ def _ready(
     )
 
 
-def _fitted(model: Any, data: pd.DataFrame, *, task: Task | None) -> Converted:
+def _fitted(model: Any, unnamed: pd.DataFrame, data: pd.DataFrame, *, task: Task | None) -> Converted:
+    """Convert a fitted estimator; one that knows no names reads the columns of `unnamed`."""
     if not hasattr(model, "predict"):
         raise InvalidInput(
             f"{type(model).__name__} is no model: hand in a fitted scikit-learn estimator or Pipeline, an "
@@ -143,7 +144,7 @@ def _fitted(model: Any, data: pd.DataFrame, *, task: Task | None) -> Converted:
     found_task, labels = _task_of(model)
     if task is not None and task != found_task:
         raise InvalidInput(f"The model is {found_task}, not {task}.")
-    columns = _columns_of(model, data)
+    columns = _columns_of(model, unnamed if getattr(model, "feature_names_in_", None) is None else data)
     data = data[list(columns)]
     types = frames.infer_types(data)
     step, rest = _lift_step(model)

@@ -119,6 +119,10 @@ def stacked(frames: list[pd.DataFrame], *, like: pd.DataFrame) -> pd.DataFrame:
     """The frames one below the other, with a fresh index; text stays text where a piece is all missing."""
     out = pd.concat(frames, ignore_index=True)
     for name in like.columns:
-        if out[name].dtype != like[name].dtype and like[name].dtype.kind not in "iu":
-            out[name] = out[name].astype(like[name].dtype)
+        dtype = like[name].dtype
+        if hasattr(dtype, "categories"):
+            # An unseen level is none of the categories; as an object it stays what it is.
+            out[name] = out[name].astype(object)
+        elif out[name].dtype != dtype and dtype.kind not in "iu":
+            out[name] = out[name].astype(dtype)
     return out

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tiltyard.contract.signature import Signature
+from tiltyard.contract.step import to_columns
 from tiltyard.errors import Fault, ParityFailed, TiltyardError
 from tiltyard.runtime.bundle import MODEL, SIGNATURE, canonical
 from tiltyard.runtime.model import ServedModel
@@ -174,22 +175,37 @@ def _made_safe(
         made = column.astype(object).where(column.isin(common) | column.isna(), "other")
         return made.astype(object if hasattr(reference.dtype, "categories") else reference.dtype)
     if kind == "datetime":
-        days = generator.integers(0, 24 * 60, size=len(column))
-        moved: pd.Series[Any] = column.dt.floor("D") + pd.to_timedelta(days, unit="min").to_numpy()
-        return moved
+        seconds = to_columns(reference.to_frame("t"), {"t": "datetime"})["t"].astype("datetime64[s]")
+        present = seconds[~np.isnat(seconds)].astype(np.float64)
+        if not len(present):
+            return column
+        drawn = _between_quantiles(present, len(column), generator)
+        times = drawn.astype("datetime64[s]").astype("datetime64[us]")
+        times[column.isna().to_numpy()] = np.datetime64("NaT")
+        moved = pd.Series(times)
+        zone = getattr(reference.dtype, "tz", None)
+        return moved if zone is None else moved.dt.tz_localize("UTC").dt.tz_convert(zone)
     values = reference.to_numpy(dtype=np.float64, na_value=np.nan)
     present = values[~np.isnan(values)]
     if not len(present):
         return column
-    edges = np.quantile(present, np.linspace(0, 1, 21))
-    bins = generator.integers(0, 20, size=len(column))
-    made_numbers = edges[bins] + generator.random(len(column)) * (edges[bins + 1] - edges[bins])
+    made_numbers = _between_quantiles(present, len(column), generator)
     whole = kind == "integer"
     made_numbers = np.round(made_numbers) if whole else _digits(made_numbers, 6)
     made_numbers[column.isna().to_numpy()] = np.nan
     if whole and not np.isnan(made_numbers).any():
         return pd.Series(made_numbers.astype(np.int64))
     return pd.Series(made_numbers)
+
+
+def _between_quantiles(
+    present: NDArray[np.float64], count: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """Values spread evenly inside reference bins of equal counts, each bin as likely as another."""
+    edges = np.quantile(present, np.linspace(0, 1, 21))
+    bins = generator.integers(0, 20, size=count)
+    drawn: NDArray[np.float64] = edges[bins] + generator.random(count) * (edges[bins + 1] - edges[bins])
+    return drawn
 
 
 def _digits(values: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
@@ -298,8 +314,8 @@ def _failed(
     rule: ParityRule,
 ) -> ParityFailed:
     advice = (
-        "Remove scalers in front of trees, train on float32 values (X.astype('float32')), and keep columns "
-        "of very large numbers (timestamps, ids) out."
+        "Remove scalers in front of trees, train on float32 values (X.astype('float32')), and keep columns of "
+        "very large numbers (timestamps, ids) out; if that isn't it, skl2onnx gets a step wrong: replace it."
     )
     if converted.is_stepwise:
         share = math.ceil(max(report.row_share * 1.5, report.label_share * 15, 0.001) * 1000) / 1000

@@ -8,6 +8,7 @@ the pipeline; the parity gate is behind them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ SCALERS = frozenset(
         "PowerTransformer", "QuantileTransformer",
     }
 )  # fmt: skip
-SEARCHES = ("best_estimator_",)
+THRESHOLDED = frozenset({"TunedThresholdClassifierCV", "FixedThresholdClassifier"})
 
 _STEP_LINE = (
     "put what it computes before training, or first in the pipeline as "
@@ -93,7 +94,7 @@ def _children(estimator: Any) -> Iterator[tuple[str, Any]]:
         yield name, child
     for i, calibrated in enumerate(getattr(estimator, "calibrated_classifiers_", None) or ()):
         yield f"calibrated_classifiers_/{i}", calibrated.estimator
-    for name in ("estimator_", "final_estimator_", *SEARCHES):
+    for name in ("estimator_", "final_estimator_", "best_estimator_"):
         child = getattr(estimator, name, None)
         if child is not None and not hasattr(estimator, "calibrated_classifiers_"):
             yield name, child
@@ -157,18 +158,22 @@ def _check_categories(where: str, estimator: Any) -> None:
 
 def _check_settings(where: str, estimator: Any) -> None:
     name = type(estimator).__name__
-    if name in ("TunedThresholdClassifierCV", "FixedThresholdClassifier"):
+    if name in THRESHOLDED:
         threshold = getattr(estimator, "best_threshold_", getattr(estimator, "threshold", None))
         shown = f"{threshold:.6g}" if isinstance(threshold, float) else "…"
         raise refuse(
             where,
             estimator,
-            "its threshold would be lost, since labels are computed outside the graph: register the "
-            f"estimator inside it and say the threshold, model=model.estimator_, threshold={shown}",
+            "its threshold would be lost, since labels are computed outside the graph: say it when you "
+            f"register, threshold={shown}",
         )
     if name == "VotingClassifier" and getattr(estimator, "flatten_transform", False):
         raise refuse(
             where, estimator, "set flatten_transform=False: VotingClassifier(…, flatten_transform=False)"
+        )
+    if name == "LinearDiscriminantAnalysis" and len(estimator.classes_) == 2:
+        raise refuse(
+            where, estimator, "its probabilities of two classes come out wrong: use LogisticRegression()"
         )
     if name == "CalibratedClassifierCV" and estimator.method == "temperature":
         raise refuse(where, estimator, "temperature scaling has no ONNX form: use method='sigmoid'")
@@ -191,6 +196,18 @@ def _check_scaled_trees(where: str, estimator: Any) -> None:
                     f"{type(steps[-1][1]).__name__} behind a scaler answers differently in float32, and "
                     f"trees don't need one: remove {type(inner).__name__}() from the pipeline",
                 )
+
+
+def without_threshold(model: Any) -> Any:
+    """The model without a threshold classifier around its last step; probabilities are the same."""
+    if type(model).__name__ in THRESHOLDED:
+        return model.estimator_
+    steps = getattr(model, "steps", None)
+    if steps and type(steps[-1][1]).__name__ in THRESHOLDED:
+        twin = copy.copy(model)
+        twin.steps = [*steps[:-1], (steps[-1][0], steps[-1][1].estimator_)]
+        return twin
+    return model
 
 
 def check_flow(model: Any, rows: pd.DataFrame, where: str = "/model") -> None:

@@ -12,6 +12,7 @@ import xgboost
 from pipelines import FEATURES, NUMBERS, TEXTS, TRAINED, by_column, fit, flights, late, one_hot
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     BaggingClassifier,
     ExtraTreesClassifier,
@@ -97,11 +98,11 @@ REFUSED = {
     ),
     "tuned threshold": (
         lambda: fit(by_column(), TunedThresholdClassifierCV(LOGISTIC, cv=2)),
-        r"model=model\.estimator_, threshold=0\.",
+        r"say it when you register, threshold=0\.",
     ),
     "fixed threshold": (
         lambda: fit(by_column(), FixedThresholdClassifier(LOGISTIC, threshold=0.3)),
-        r"model=model\.estimator_, threshold=0\.3",
+        r"say it when you register, threshold=0\.3",
     ),
     "neighbour imputer": (
         lambda: fit(number_steps(KNNImputer()), LOGISTIC),
@@ -141,6 +142,10 @@ REFUSED = {
     "calibrated pipelines": (
         lambda: fit(CalibratedClassifierCV(make_pipeline(by_column(), LOGISTIC), cv=2)),
         r"make_pipeline\(preprocess, CalibratedClassifierCV\(classifier\)\)",
+    ),
+    "discriminant of two classes": (
+        lambda: fit(by_column(), LinearDiscriminantAnalysis()),
+        r"LinearDiscriminantAnalysis .* use LogisticRegression\(\)",
     ),
     "no probabilities": (
         lambda: fit(by_column(), LinearSVC()),
