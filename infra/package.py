@@ -76,7 +76,9 @@ def _inputs(project: Path) -> Iterator[Path]:
         root = project / name
         paths = sorted(root.rglob("*")) if root.is_dir() else [root]
         for path in paths:
-            if path.is_file() and "__pycache__" not in path.parts and "deployments" not in path.parts:
+            parts = path.relative_to(project).parts
+            is_packaged = not (parts[0] == "tiltyard" and parts[1:2] and parts[1] in CLIENT_SIDE)
+            if path.is_file() and is_packaged and not {"__pycache__", "deployments"} & set(parts):
                 yield path
 
 

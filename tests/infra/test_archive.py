@@ -59,6 +59,8 @@ def test_the_digest_of_inputs_follows_their_bytes(tmp_path):
     before = inputs_digest(tmp_path)
     (tmp_path / "chalicelib" / "__pycache__").mkdir()
     (tmp_path / "chalicelib" / "__pycache__" / "file.pyc").write_text("bytecode")
+    (tmp_path / "tiltyard" / "cli").mkdir()
+    (tmp_path / "tiltyard" / "cli" / "file").write_text("stays out of the zip")
 
     unchanged = inputs_digest(tmp_path)
     (tmp_path / "chalicelib" / "file").write_text("changed")
