@@ -314,8 +314,9 @@ def _failed(
     rule: ParityRule,
 ) -> ParityFailed:
     advice = (
-        "Remove scalers in front of trees, train on float32 values (X.astype('float32')), and keep columns of "
-        "very large numbers (timestamps, ids) out; if that isn't it, skl2onnx gets a step wrong: replace it."
+        "Remove scalers in front of trees, train on float32 values (X.astype('float32')), and keep columns "
+        "of very large numbers (timestamps, ids) out; if it isn't that, skl2onnx gets a step wrong: "
+        "replace it."
     )
     if converted.is_stepwise:
         share = math.ceil(max(report.row_share * 1.5, report.label_share * 15, 0.001) * 1000) / 1000

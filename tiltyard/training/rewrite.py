@@ -24,6 +24,7 @@ from tiltyard.contract.signature import ColumnType
 from tiltyard.errors import UnconvertibleModel
 from tiltyard.training.encoders import TextColumn, encoder_over_numbers, encoder_over_text
 from tiltyard.training.refusals import is_identity, refuse
+from tiltyard.training.selection import runs, selected_columns
 
 ENCODERS = frozenset({"OneHotEncoder", "OrdinalEncoder", "TargetEncoder"})
 
@@ -223,7 +224,7 @@ class Rewriter:
         weights = transformer.transformer_weights or {}
         made: list[Part] = []
         for name, child, selected in transformer.transformers_:
-            columns = _selected(selected, part.columns, f"{where}/{name}", transformer)
+            columns = selected_columns(selected, part.columns, f"{where}/{name}", transformer)
             weight = part.weight * weights.get(name, 1.0)
             made += self.transformer(Part(child, columns, weight), f"{where}/{name}")
         return made
@@ -231,7 +232,7 @@ class Rewriter:
     def _encoder(self, encoder: Any, part: Part, where: str) -> list[Part]:
         """Encoders take columns one by one: runs of text and of numbers are encoded apart."""
         made: list[Part] = []
-        for start, stop in _runs([self.types.get(c) == "string" for c in part.columns]):
+        for start, stop in runs([self.types.get(c) == "string" for c in part.columns]):
             columns = part.columns[start:stop]
             if self.types.get(columns[0]) == "string":
                 texts = [self.strings.setdefault(c, TextColumn()) for c in columns]
@@ -366,33 +367,6 @@ def _column_transformer(made: Sequence[Part], columns: tuple[str, ...]) -> Colum
     joined = ColumnTransformer([], transformer_weights=weights or None)
     joined.transformers_ = fitted
     return joined
-
-
-def _selected(
-    selected: Any, columns: tuple[str, ...], where: str, owner: ColumnTransformer
-) -> tuple[str, ...]:
-    """The names that a ColumnTransformer's column specification stands for."""
-    if isinstance(selected, str):
-        advice = f"{selected!r} hands a single column over as a vector: write [{selected!r}]"
-        raise refuse(where, owner, advice)
-    if isinstance(selected, slice):
-        if isinstance(selected.start, str) or isinstance(selected.stop, str):
-            start = columns.index(selected.start) if selected.start is not None else 0
-            stop = columns.index(selected.stop) + 1 if selected.stop is not None else None
-            return columns[start:stop]
-        return columns[selected]
-    if callable(selected):
-        raise refuse(where, owner, "its columns are a function: name them in a list")
-    values = list(selected)
-    if values and all(isinstance(v, bool | np.bool_) for v in values):
-        return tuple(name for name, chosen in zip(columns, values, strict=True) if chosen)
-    return tuple(str(v) if isinstance(v, str) else columns[int(v)] for v in values)
-
-
-def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
-    """Borders of the runs of equal values."""
-    cuts = [i for i in range(1, len(flags)) if flags[i] != flags[i - 1]]
-    return list(zip([0, *cuts], [*cuts, len(flags)], strict=True))
 
 
 def _inner(model: Any) -> list[Any]:
