@@ -1,0 +1,61 @@
+"""``make bench``: every benchmark in turn, and their tables in benchmarks/RESULTS.md."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = ("serving", "cold_start", "swap", "registry")
+FOLDER = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all when left out")
+    parser.add_argument("--quick", action="store_true", help="each at most 5 minutes; figures may stay open")
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    unknown = sorted(set(chosen.names) - set(NAMES))
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}")
+    names = chosen.names or NAMES
+    failed, parts = [], []
+    for name in names:
+        output, code = _run(name, quick=chosen.quick, seed=chosen.seed)
+        parts.append(output)
+        if code:
+            failed.append(name)
+    if tuple(names) == NAMES:
+        results = FOLDER / "RESULTS.md"
+        results.write_text("\n".join(["# What `make bench` measured last\n", *parts]), encoding="utf-8")
+    if failed:
+        print(f"short of their figures: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _run(name: str, *, quick: bool, seed: int) -> tuple[str, int]:
+    """Run one benchmark, showing its lines as they come; its report for RESULTS.md, and its exit code."""
+    command = [
+        sys.executable,
+        "-m",
+        f"benchmarks.{name}",
+        "--seed",
+        str(seed),
+        *(["--quick"] if quick else []),
+    ]
+    lines = []
+    with subprocess.Popen(command, cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+    if process.returncode and not lines:
+        lines.append(f"# {name}\n\nended with {process.returncode} and measured nothing\n")
+    # Titles one level down, under the file's own.
+    return "".join(f"#{line}" if line.startswith("# ") else line for line in lines), process.returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
