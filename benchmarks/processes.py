@@ -55,7 +55,7 @@ class Server:
     """A running peer. `first_answer_s` is from the process's start to its first answer."""
 
     port: int
-    group: int
+    root: int
     first_answer_s: float
 
     def post(self, connection: http.client.HTTPConnection, path: str, body: bytes) -> bytes:
@@ -73,23 +73,23 @@ class Server:
         for _ in range(number // 5 + 1):
             self.post(connection, path, body)
         for _ in range(rounds):
-            before = cpu_s(self.group)
+            before = cpu_s(self.root)
             for _ in range(number):
                 self.post(connection, path, body)
-            best = min(best, (cpu_s(self.group) - before) / number * 1e6)
+            best = min(best, (cpu_s(self.root) - before) / number * 1e6)
         connection.close()
         return best
 
     @property
     def memory_mb(self) -> float:
-        return sum(int(fields[21]) for _, fields in _members(self.group)) * _PAGE / 2**20
+        return sum(int(fields[21]) for _, fields in _tree(self.root)) * _PAGE / 2**20
 
 
 @contextmanager
 def serving(
     command: Sequence[str], port: int, *, path: str, body: bytes, variables: Mapping[str, str]
 ) -> Iterator[Server]:
-    """Start a peer in a process group of its own, wait for its first answer, and end it afterwards."""
+    """Start a peer in a session of its own, wait for its first answer, and end it afterwards."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     quiet = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "", "DO_NOT_TRACK": "true"}
     log = PEERS / f"{port}.log"
@@ -118,13 +118,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def cpu_s(group: int) -> float:
-    """CPU seconds (user and system) that the living processes of a group have spent."""
-    return sum(int(fields[11]) + int(fields[12]) for _, fields in _members(group)) / _TICKS
+def cpu_s(root: int) -> float:
+    """CPU seconds (user and system) that a process and its living descendants have spent."""
+    return sum(int(fields[11]) + int(fields[12]) for _, fields in _tree(root)) / _TICKS
 
 
-def _members(group: int) -> Iterator[tuple[int, list[str]]]:
-    """Processes of a group: id, and the fields of their stat after the name (the state is the first)."""
+def _tree(root: int) -> list[tuple[int, list[str]]]:
+    """A process and its living descendants: id, and the fields of stat after the name (the state is first).
+
+    By parents, not by process group: some servers give each worker a group of its own.
+    """
+    children: dict[int, list[int]] = {}
+    stats: dict[int, list[str]] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -133,8 +138,15 @@ def _members(group: int) -> Iterator[tuple[int, list[str]]]:
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
         fields = stat.rpartition(")")[2].split()
-        if int(fields[2]) == group:
-            yield int(entry.name), fields
+        stats[int(entry.name)] = fields
+        children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        waiting += children.get(pid, [])
+        if pid in stats and stats[pid][0] != "Z":
+            found.append((pid, stats[pid]))
+    return found
 
 
 def _answering(
@@ -161,15 +173,19 @@ def command_of(process: subprocess.Popen[bytes]) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group: servers start workers of their own."""
+    """End it and every descendant that it had: workers that lose their parent would stay."""
+    members = [(pid, fields[19]) for pid, fields in _tree(process.pid)]
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        if not list(_members(process.pid)):
-            break
-        try:
-            os.killpg(process.pid, sign)
-        except ProcessLookupError:
-            break
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline and any(f[0] != "Z" for _, f in _members(process.pid)):
+        for pid, started in members:
+            if _is_alive(pid, started):
+                os.kill(pid, sign)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and any(_is_alive(*member) for member in members):
+            process.poll()
             time.sleep(0.05)
     process.wait(timeout=5)
+
+
+def _is_alive(pid: int, started: str) -> bool:
+    """Whether the process that started then still runs: ids are used again."""
+    return any(found == pid and fields[19] == started for found, fields in _tree(pid))
