@@ -34,7 +34,7 @@ class TrialLimits:
 
     session_memory_bytes: int
     read_memory_bytes: int = 768 * 2**20
-    total_s: float = 7.5
+    total_s: float = 6.5
     batch_rows: int = 5_000
 
 
