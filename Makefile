@@ -16,7 +16,7 @@ STAMP_DEMO := $(VENV)/.demo-is-installed
 STAMP_TEST := $(VENV)/.test-is-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit e2e package lock bench clean
+.PHONY: help setup demo test lint unit e2e package lock bench oracles clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1|/' \
@@ -51,6 +51,9 @@ lock: $(STAMP_UV) ## Resolve requirements.lock anew, and requirements.txt from i
 
 bench: $(STAMP_TEST) package ## Run all benchmarks and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(ARGS)
+
+oracles: $(STAMP_TEST) ## Write tests/golden/ anew, by reference implementations in environments of their own
+	@for script in oracles/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean: ## Delete what was built (stacks under .tiltyard/ stay: tiltyard local reset)
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .chalice/deployments
