@@ -9,6 +9,7 @@ from chalice.app import Chalice
 from chalicelib.handlers import (
     aliases,
     authorizer,
+    docs,
     examination,
     health,
     me,
@@ -33,9 +34,10 @@ app.register_blueprint(authorizer.bp)  # who calls: verifies the token
 app.register_blueprint(predictions.bp)  # /v1/models/{m}/predict: the function `predictor`
 app.register_blueprint(health.bp)  # /v1/health/live, /ready
 app.register_blueprint(openapi.bp)  # /openapi.json
+app.register_blueprint(docs.bp)  # /docs: try a model, browse the API
 app.register_blueprint(me.bp)  # /v1/me
 app.register_blueprint(models.bp)  # /v1/models
-app.register_blueprint(versions.bp)  # /v1/artifacts, /v1/models/{m}/versions
+app.register_blueprint(versions.bp)  # /v1/artifacts, /v1/models/{m}/versions, …/{v}/contract
 app.register_blueprint(aliases.bp)  # /v1/models/{m}/aliases
 app.register_blueprint(promotions.bp)  # /v1/models/{m}/promote, /rollback, /champion, /timeline
 app.register_blueprint(examination.bp)  # examination queue -> examiner; every 5 minutes -> sweeper

@@ -64,6 +64,8 @@ _PATH: dict[str, JSON] = {
     "model": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"},
     "alias": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"},
     "version": {"type": "integer", "minimum": 1},
+    "release": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+    "name": {"type": "string", "pattern": r"^[a-z-]+\.(css|js|svg)$"},
 }
 _MODEL_OR_ALIAS: JSON = {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}(@[a-z][a-z0-9-]{0,62})?$"}
 
@@ -157,9 +159,13 @@ def _answers(operation: Operation) -> JSON:
         if body is not None:
             answer["content"] = _content(body.__name__)
         elif status != 204:
-            answer["content"] = {"application/json": {"schema": {"type": "object"}}}
+            answer["content"] = {media: {"schema": {"type": _written(media)}} for media in operation.media}
         answers[str(status)] = answer
     return answers
+
+
+def _written(media: str) -> str:
+    return "object" if media == "application/json" else "string"
 
 
 def _problems(operation: Operation) -> JSON:

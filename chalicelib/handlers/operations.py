@@ -54,7 +54,8 @@ class Operation:
     """One operation; `answers` maps a status to its body, `roles` of None means that no token is asked for.
 
     An empty `roles` means any token. `parameters` are query parameters and
-    request headers by name; those of the path come from it.
+    request headers by name; those of the path come from it. `media` are the
+    types of an answer that has no schema of its own.
     """
 
     method: str
@@ -66,6 +67,7 @@ class Operation:
     body: type[BaseModel] | None = None
     parameters: tuple[str, ...] = ()
     problems: Problems = field(default=())
+    media: tuple[str, ...] = ("application/json",)
 
     @property
     def all_problems(self) -> frozenset[type[TiltyardError]]:
@@ -89,6 +91,26 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("get", "/v1/health/live", "isLive", "Whether a function runs", {200: schemas.Health}),
     Operation("get", "/v1/health/ready", "isReady", "Whether the store answers", {200: schemas.Health}),
     Operation("get", "/openapi.json", "readOpenApi", "This document", {200: None}),
+    Operation(
+        "get",
+        "/docs",
+        "tryModel",
+        "A page that sends a model its example row",
+        {200: None},
+        media=("text/html",),
+    ),
+    Operation(
+        "get", "/docs/api", "browseApi", "This document in Swagger UI", {200: None}, media=("text/html",)
+    ),
+    Operation(
+        "get",
+        "/docs/assets/{release}/{name}",
+        "readAsset",
+        "A file of the pages",
+        {200: None},
+        problems=(NotFound,),
+        media=("text/css", "text/javascript", "image/svg+xml"),
+    ),
     Operation("get", "/v1/me", "readMe", "Who the caller is", {200: schemas.Me}, frozenset()),
     Operation(
         "post",
@@ -158,6 +180,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "Read a version",
         {200: schemas.Version},
         READ,
+    ),
+    Operation(
+        "get",
+        f"{_MODEL}/versions/{{version}}/contract",
+        "readContract",
+        "What a version takes: its signature and an example row",
+        {200: schemas.Contract},
+        READ,
+        problems=(NotReady,),
     ),
     Operation(
         "get",

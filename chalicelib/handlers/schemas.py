@@ -118,6 +118,13 @@ class Version(_Schema):
     memory_bytes: int | None = Field(description="Measured size of a loaded session")
 
 
+class Contract(_Schema):
+    signature: dict[str, Any] = Field(description="signature.json: task, columns, classes, threshold, …")
+    example: dict[str, Any] | None = Field(
+        description="A row ready to send to `predict`; no one's row where the model is about persons"
+    )
+
+
 class AliasSetting(_Schema):
     version: Number
 

@@ -1,4 +1,4 @@
-"""Artifacts and versions: upload, register, list, read."""
+"""Artifacts and versions: upload, register, list, read; and what to send one."""
 
 from __future__ import annotations
 
@@ -94,3 +94,16 @@ def read(model: str, version: str) -> Response:
     lineage = call.at_hand.lineage
     found = service.find_version(lineage, name, version_number(version, name))
     return tagged(version_body(found, lineage.texts(frozenset({found.registered_by}))), found.revision)
+
+
+@bp.route("/v1/models/{model}/versions/{version}/contract", methods=["GET"], authorizer=bearer)
+@problem_details
+def read_contract(model: str, version: str) -> Response:
+    """What a version takes: its signature, and an example row ready to send."""
+    from chalicelib.registry import contract, service
+
+    call = open_call(bp.current_request)
+    name = call.model(model, READ).name
+    found = service.find_version(call.at_hand.lineage, name, version_number(version, name))
+    made = contract.read_contract(call.at_hand.artifacts, found)
+    return Response({"signature": made.signature, "example": made.example})
