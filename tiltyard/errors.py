@@ -75,7 +75,7 @@ class TiltyardError(Exception):
 
 class InvalidInput(TiltyardError):
     problem = "invalid-input"
-    title = "The request's content is invalid"
+    title = "The input is invalid"
 
 
 class InvalidRows(InvalidInput):

@@ -9,7 +9,10 @@ from tiltyard.cli.output import NameAndVersion, client, connected, progress, sho
 
 @click.group()
 def alias() -> None:
-    """Names of your own for versions: NAME@ALIAS answers like NAME does."""
+    """Names of your own for versions.
+
+    NAME@ALIAS answers like NAME does.
+    """
 
 
 @alias.command("set")

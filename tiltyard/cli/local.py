@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +24,11 @@ with_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON
 
 @click.group()
 def local() -> None:
-    """Run the whole service on this machine, on an embedded AWS: no account, no Docker."""
+    """Run the whole service on this machine.
+
+    On an embedded AWS: no account, no Docker. While it runs it takes about 1.5 GB
+    of disk, for every function unpacks its own copy of the package.
+    """
 
 
 @local.command()
@@ -41,7 +47,10 @@ def local() -> None:
 )
 @with_json
 def up(name: str, package: Path | None, settings: Sequence[str], as_json: bool) -> None:
-    """Start and deploy the stack; what runs and hasn't changed is left alone."""
+    """Start and deploy the stack.
+
+    What runs and hasn't changed is left alone.
+    """
     variables = dict(_setting(text) for text in settings)
     stack = _stack(name)
     if package is None:
@@ -88,7 +97,12 @@ def status(name: str, as_json: bool) -> None:
 def token(
     name: str, roles: Sequence[str], teams: Sequence[str], subject: str, ttl_s: int, as_json: bool
 ) -> None:
-    """Print a bearer token, signed by the stack's own key; other stages refuse it."""
+    """Print a bearer token.
+
+    It is signed by the stack's own key, which other stages refuse.
+    """
+    if not teams and not {"admin", "auditor"} & set(roles):
+        progress("This token sees no model: name a team with --team.")
     signed = _stack(name).token(subject=subject, roles=list(roles), teams=list(teams), ttl_s=ttl_s)
     if as_json:
         show({"token": signed, "sub": subject, "expires_in": ttl_s}, as_json=True)
@@ -170,7 +184,8 @@ def _loss(clean_stop: str) -> str:
 
 def _next_commands(started: Started, name: str) -> str:
     named = "" if name == "default" else f" --name {name}"
-    token_command = f"tiltyard local token{named} --role scientist --role engineer --team demo"
+    tiltyard = _as_called(sys.argv[0])
+    token_command = f"{tiltyard} local token{named} --role scientist --role engineer --team demo"
     return "\n".join(
         [
             f"{started.url}  ({started.action})",
@@ -178,11 +193,19 @@ def _next_commands(started: Started, name: str) -> str:
             "Try next:",
             f"  export TILTYARD_URL={started.url}",
             f"  export TILTYARD_TOKEN=$({token_command})",
-            "  tiltyard model list",
-            f"  tiltyard local logs -f{named}",
-            f"  tiltyard local down{named}",
+            f"  {tiltyard} model list",
+            f"  {tiltyard} local logs -f{named}",
+            f"  {tiltyard} local down{named}",
         ]
     )
+
+
+def _as_called(program: str) -> str:
+    """How to call this command again from here: by name where a shell finds it, else by path."""
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    if str(Path(program).parent) in folders or not program.endswith("tiltyard"):
+        return "tiltyard"
+    return os.path.relpath(program)
 
 
 def _print_line(line: str, *, as_json: bool) -> None:

@@ -58,7 +58,8 @@ def client(url: str | None, token: str | None) -> Client:
         )
     if not token:
         raise click.UsageError(
-            "Who are you? Set TILTYARD_TOKEN (`tiltyard local token` prints one) or give --token."
+            "Who are you? Set TILTYARD_TOKEN (of a stack on this machine: "
+            "`tiltyard local token --role scientist --role engineer --team TEAM`) or give --token."
         )
     return Client(url, token)
 
