@@ -39,6 +39,8 @@ RECENT = pd.Timedelta(hours=2)
 MISSING = "unknown"
 
 WEATHER = ["temp", "dewp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
+MAY_BE_MISSING = WEATHER
+"""Columns that a flight may lack even where no registered row does: a station can fall silent."""
 NUMBERS = [
     "sched_dep_minute",
     "sched_arr_minute",

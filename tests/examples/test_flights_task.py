@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from tiltyard.runtime.model import ServedModel
+from tiltyard.training import build_bundle
+from tiltyard.training.frames import json_rows
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -134,3 +138,24 @@ def test_the_model_of_all_january_serves_february_as_measured(year, january):
     score = model.predict_proba(february[task.FEATURES])[:, 1]
     assert roc_auc_score(february[task.TARGET], score) == pytest.approx(0.653, abs=0.01)
     assert brier_score_loss(february[task.TARGET], score) == pytest.approx(0.170, abs=0.005)
+
+
+def test_flights_without_weather_are_served_as_the_model_answers_them(year, january):
+    held_out = january[january["day"] > 24]
+    february = year[year["month"] == 2]
+    silent = february[february["temp"].isna()]
+    model = task.fit(january[january["day"] <= 24], rounds=20)
+
+    bundle = build_bundle(
+        model,
+        data=held_out[task.FEATURES],
+        target=held_out[task.TARGET].astype(int),
+        nullable=task.MAY_BE_MISSING,
+    )
+
+    assert held_out["temp"].notna().all()
+    assert len(silent) == 25
+    types = {column.name: column.type for column in bundle.signature.inputs}
+    answers = ServedModel.open(bundle.files).predict(json_rows(silent, types))
+    expected = model.predict_proba(silent[task.FEATURES])
+    assert abs(answers.scores - expected).max() < 1e-6

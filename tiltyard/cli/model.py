@@ -82,6 +82,12 @@ def show_model(name: str, url: str | None, token: str | None, as_json: bool) -> 
 @click.option(
     "--calendar", multiple=True, metavar="COLUMN", help="A column that follows the date; may be repeated."
 )
+@click.option(
+    "--nullable",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column that may be missing although no row of --data lacks it; may be repeated.",
+)
 @click.option("--subject", metavar="COLUMN", help="The person a row is about.")
 @click.option("--time", metavar="COLUMN", help="When the row happened.")
 @click.option("--team", help="The owning team, when the model is to be created.")

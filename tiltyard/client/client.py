@@ -117,6 +117,7 @@ class Client:
         personal: Sequence[str] = (),
         categories: Mapping[str, Sequence[str]] | None = None,
         ranges: Mapping[str, tuple[float, float]] | None = None,
+        nullable: Sequence[str] = (),
         tolerance: float | None = None,
         team: str | None = None,
         owner: str | None = None,
@@ -153,6 +154,9 @@ class Client:
         categories, ranges
             Levels, and (lowest, highest) values, beyond those in `data` that
             callers may send without a warning.
+        nullable
+            Columns that callers may leave missing although no row of `data` does;
+            the model must be able to take that, and parity is proved on such rows.
         tolerance
             Share of rows whose answer may differ from the model's own by more
             than 1e-4 (at most .05, .001 by default); isotonic calibration needs about .02.
@@ -187,6 +191,7 @@ class Client:
             personal=tuple(personal),
             categories=categories,
             ranges=ranges,
+            nullable=tuple(nullable),
             tolerance=tolerance,
         )
         if existing is None:

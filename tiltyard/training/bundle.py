@@ -49,6 +49,7 @@ def build_bundle(
     personal: Sequence[str] = (),
     categories: Categories | None = None,
     ranges: Ranges | None = None,
+    nullable: Sequence[str] = (),
     tolerance: float | None = None,
     progress: Progress = _silent,
 ) -> Bundle:
@@ -77,6 +78,9 @@ def build_bundle(
         column the bundle holds no one's row.
     categories, ranges
         Column → levels, or (lowest, highest), beyond those in `data` that callers may send without a warning.
+    nullable
+        Columns that callers may leave missing (null) although no row of `data` does: numbers, and text for
+        which the pipeline has a value that stands for missing. Parity is proved on rows without them.
     tolerance
         Share of rows (at most 0.05) whose answer may differ from the estimator's by more than
         1e-4, recorded in the bundle; default 0.001. Steep isotonic calibration may need a wider one.
@@ -104,7 +108,8 @@ def build_bundle(
     ignore = frozenset(set(roles.by_column()) - set(calendar))
     if threshold is not None:
         model = without_threshold(model)
-    converted = convert(model, data, task=task, labels=outcomes, ignore=ignore)
+    may_miss = frozenset(nullable)
+    converted = convert(model, data, task=task, labels=outcomes, ignore=ignore, nullable=may_miss)
     if threshold is not None and converted.task != "binary":
         raise InvalidInput(f"A {converted.task} model has no threshold; leave threshold= out.")
     if converted.task == "binary" and threshold is None:
@@ -112,7 +117,14 @@ def build_bundle(
     answers = _outcomes(converted, outcomes)
     progress(f"inferring the contract of {len(converted.types)} columns from {len(data):,} rows")
     signature = infer_signature(
-        converted, data, roles=roles, target=name, threshold=threshold, categories=categories, ranges=ranges
+        converted,
+        data,
+        roles=roles,
+        target=name,
+        threshold=threshold,
+        categories=categories,
+        ranges=ranges,
+        nullable=may_miss,
     )
     left_out = [str(n) for n in data.columns if str(n) not in {c.name for c in signature.columns}]
     if left_out:

@@ -72,11 +72,13 @@ def infer_signature(
     threshold: float | None,
     categories: Categories | None = None,
     ranges: Ranges | None = None,
+    nullable: frozenset[str] = frozenset(),
 ) -> Signature:
     """Types, categories, ranges, nullability and roles of every column that is kept.
 
     Kept are the columns that the model reads, in its order, then those that only
-    have a role. `categories` adds levels to those seen, `ranges` widens them.
+    have a role. `categories` adds levels to those seen, `ranges` widens them,
+    `nullable` are columns that may be missing whatever the data show.
 
     Raises
     ------
@@ -95,6 +97,11 @@ def infer_signature(
         )
     extra = [str(n) for n in data.columns if n in roles.named() and n not in converted.types]
     types = {**converted.types, **frames.infer_types(data[extra])}
+    unread = sorted(nullable - set(types))
+    if unread:
+        raise InvalidInput(
+            f"nullable= names {unread[0]!r}, which neither the model nor a role reads: leave it out."
+        )
     _check_role_types(roles, types)
     values = to_columns(data, types)
     columns = tuple(
@@ -104,7 +111,7 @@ def infer_signature(
             values[name],
             role=by_column.get(name, "feature"),
             is_input=name in converted.types,
-            is_nullable=name in converted.nullable or bool(data[name].isna().any()),
+            is_nullable=name in converted.nullable | nullable or bool(data[name].isna().any()),
             is_personal=name in roles.personal or name == roles.subject,
             added=None if categories is None else categories.get(name),
             widened=None if ranges is None else ranges.get(name),

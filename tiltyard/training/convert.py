@@ -22,6 +22,7 @@ from tiltyard.contract.step import FeatureStep
 from tiltyard.errors import Fault, InvalidInput, UnconvertibleModel
 from tiltyard.training import frames, ready
 from tiltyard.training.converters import convert_pipeline
+from tiltyard.training.gaps import check_gaps, check_names
 from tiltyard.training.graph import seal
 from tiltyard.training.refusals import check_flow, check_structure, refuse
 from tiltyard.training.rewrite import Rewriter
@@ -60,6 +61,7 @@ def convert(
     task: Task | None = None,
     labels: NDArray[Any] | None = None,
     ignore: frozenset[str] = frozenset(),
+    nullable: frozenset[str] = frozenset(),
 ) -> Converted:
     """Convert `model`, which predicts from frames like `data`.
 
@@ -74,6 +76,8 @@ def convert(
         The true labels, needed for a ready ONNX classifier that doesn't name its classes.
     ignore
         Columns that a model without column names (ready ONNX, or fitted on arrays) doesn't read.
+    nullable
+        Columns that callers may leave missing although `data` has no gap in them.
 
     Raises
     ------
@@ -84,10 +88,12 @@ def convert(
     """
     if task is not None and task not in TASKS:
         raise InvalidInput(f"There is no task {task!r}; tasks are {', '.join(TASKS)}.")
+    check_names(nullable, data)
+    read = data[[name for name in data.columns if name not in ignore]]
     if isinstance(model, bytes | bytearray | str | os.PathLike):
         content = bytes(model) if isinstance(model, bytes | bytearray) else _read(Path(model))
-        return _ready(content, data, task=task, labels=labels, ignore=ignore)
-    return _fitted(model, data[[name for name in data.columns if name not in ignore]], data, task=task)
+        return _ready(content, read, task=task, labels=labels, nullable=nullable)
+    return _fitted(model, read, data, task=task, nullable=nullable)
 
 
 def class_name(label: object) -> str:
@@ -112,12 +118,16 @@ def _ready(
     *,
     task: Task | None,
     labels: NDArray[Any] | None,
-    ignore: frozenset[str],
+    nullable: frozenset[str],
 ) -> Converted:
-    read = data[[name for name in data.columns if name not in ignore]]
-    types = frames.infer_types(read)
-    missing = frames.missing_columns(read)
+    types = frames.infer_types(data)
+    missing = frames.missing_columns(data) | (nullable & set(types))
     graph = ready.adopt(content, types, missing=missing, task=task, labels=labels)
+
+    def answer(rows: pd.DataFrame) -> NDArray[np.float64]:
+        return graph.answer(rows[list(types)], types)
+
+    check_gaps(answer, graph.features, data, types, nullable & set(types))
     return Converted(
         content=graph.content,
         features=graph.features,
@@ -127,12 +137,14 @@ def _ready(
         task=graph.task,
         classes=tuple(class_name(c) for c in graph.labels),
         labels=graph.labels,
-        answer=lambda rows: graph.answer(rows[list(types)], types),
+        answer=answer,
         framework={"name": "onnx", "version": version("onnx"), "estimator": graph.producer},
     )
 
 
-def _fitted(model: Any, unnamed: pd.DataFrame, data: pd.DataFrame, *, task: Task | None) -> Converted:
+def _fitted(
+    model: Any, unnamed: pd.DataFrame, data: pd.DataFrame, *, task: Task | None, nullable: frozenset[str]
+) -> Converted:
     """Convert a fitted estimator; one that knows no names reads the columns of `unnamed`."""
     if not hasattr(model, "predict"):
         raise InvalidInput(
@@ -148,7 +160,8 @@ def _fitted(model: Any, unnamed: pd.DataFrame, data: pd.DataFrame, *, task: Task
     data = data[list(columns)]
     types = frames.infer_types(data)
     step, rest = _lift_step(model)
-    converted = _rewrite(rest, step, data, types)
+    asked = frozenset(nullable & set(types))
+    converted = _rewrite(rest, step, data, types, asked)
     classes = tuple(class_name(label) for label in labels)
     graph = convert_pipeline(
         converted.model,
@@ -159,9 +172,11 @@ def _fitted(model: Any, unnamed: pd.DataFrame, data: pd.DataFrame, *, task: Task
     output = _output_name(graph, found_task)
     content = seal(graph, task=found_task, classes=len(classes), output=output)
     answer = _answers(model, columns, found_task)
-    nullable = frozenset(converted.nullable | (frames.missing_columns(data) & set(converted.types)))
-    if nullable:
-        sample = frames.with_missing(data, types, nullable)
+    check_gaps(answer, converted.features, data, types, asked & set(converted.types))
+    gaps = (frames.missing_columns(data) | asked) & set(converted.types)
+    may_miss = frozenset(converted.nullable | gaps)
+    if may_miss:
+        sample = frames.with_missing(data, types, may_miss)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
@@ -175,7 +190,7 @@ def _fitted(model: Any, unnamed: pd.DataFrame, data: pd.DataFrame, *, task: Task
         features=converted.features,
         columns=columns,
         types=converted.types,
-        nullable=nullable,
+        nullable=may_miss,
         task=found_task,
         classes=classes,
         labels=labels,
@@ -194,12 +209,19 @@ class _Prepared:
 
 
 def _rewrite(
-    model: Any, step: FeatureStep | None, data: pd.DataFrame, types: dict[str, ColumnType]
+    model: Any,
+    step: FeatureStep | None,
+    data: pd.DataFrame,
+    types: dict[str, ColumnType],
+    asked: frozenset[str],
 ) -> _Prepared:
     """Rewrite what follows the FeatureStep, and join the operations of both."""
     inner = data if step is None else step.transform(data)
     inner_types: dict[str, ColumnType] = types if step is None else frames.infer_types(inner)
-    rewriter = Rewriter(inner_types, frames.missing_columns(inner), frames.none_columns(inner))
+    missing = asked
+    if step is not None and asked:
+        missing = frames.missing_columns(step.transform(frames.with_missing(data, types, asked)))
+    rewriter = Rewriter(inner_types, frames.missing_columns(inner) | missing, frames.none_columns(inner))
     rewritten = rewriter.rewrite(model, list(inner_types))
     for name in rewritten.whole:
         if name in types and types[name] == "number":

@@ -82,7 +82,7 @@ def with_cells(frame: pd.DataFrame, cells: Mapping[str, object]) -> pd.DataFrame
     out = frame.copy()
     for name, value in cells.items():
         column = frame[name]
-        if hasattr(column.dtype, "categories"):
+        if hasattr(column.dtype, "categories") or (column.dtype == bool and not isinstance(value, bool)):
             column = column.astype(object)
         column = column.copy()
         column.iloc[:] = value
@@ -103,11 +103,15 @@ def missing_marker(series: pd.Series[Any]) -> object:
 
 
 def with_missing(
-    frame: pd.DataFrame, types: Mapping[str, ColumnType], nullable: Iterable[str]
+    frame: pd.DataFrame, types: Mapping[str, ColumnType], nullable: Iterable[str], *, rows_each: int = 1
 ) -> pd.DataFrame:
-    """One row for each nullable column in which it is missing, then one in which all are."""
+    """`rows_each` rows for each nullable column in which it is missing, then as many in which all are.
+
+    The rows are spread evenly over those of `frame`.
+    """
     names = [name for name in frame.columns if name in set(nullable)]
-    base = widened(frame.iloc[:1], types)
+    spread = np.unique(np.linspace(0, len(frame) - 1, rows_each).round().astype(int))
+    base = widened(frame.iloc[spread], types)
     markers = {name: missing_marker(frame[name]) for name in names}
     rows = [with_cells(base, {name: markers[name]}) for name in names]
     if len(names) > 1:
@@ -123,6 +127,6 @@ def stacked(frames: list[pd.DataFrame], *, like: pd.DataFrame) -> pd.DataFrame:
         if hasattr(dtype, "categories"):
             # An unseen level is none of the categories; as an object it stays what it is.
             out[name] = out[name].astype(object)
-        elif out[name].dtype != dtype and dtype.kind not in "iu":
+        elif out[name].dtype != dtype and dtype.kind not in "iub":
             out[name] = out[name].astype(dtype)
     return out

@@ -33,6 +33,8 @@ MOST_KEPT = 256
 """Rows in ``parity.json``."""
 MOST_EDGES_KEPT = 128
 MOST_NEAREST = 32
+ROWS_WITH_A_GAP = 4
+"""Edge rows without each nullable column."""
 UNSEEN_LEVEL = "tiltyard: a level never seen"
 FEWEST_OF_A_LEVEL = 10
 """Rows that a level must have before it's drawn for a model of persons."""
@@ -218,7 +220,7 @@ def _edges(
     """Rows at the edges of what may come, each one a real (or drawn) row with one cell changed."""
     types = converted.types
     wide = frames.widened(base, types)
-    rows = [frames.with_missing(base, types, converted.nullable)]
+    rows = [frames.with_missing(base, types, converted.nullable, rows_each=ROWS_WITH_A_GAP)]
     rows += _neighbours(converted, served, wide)
     for i, (name, kind) in enumerate(types.items()):
         start = wide.iloc[[i % len(wide)]]

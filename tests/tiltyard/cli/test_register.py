@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from in_process import running_service
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from tiltyard.cli import main
 
@@ -55,6 +57,24 @@ def test_a_saved_model_becomes_a_version_that_can_be_promoted(service, files, ca
     assert "NOT fitted on" in said.err
     assert "tiltyard champion promote delays/1 --reason" in said.err
     assert run("champion", "promote", "delays/1", "--reason", "the first") == 0
+
+
+def test_a_column_may_be_missing_when_the_command_says_so(service, files, capsys):
+    model = make_pipeline(SimpleImputer(), LogisticRegression())
+    rows = pd.read_csv(files / "rows.csv")
+    joblib.dump(model.fit(rows[["a", "b"]], rows["late"]), files / "model.joblib")
+
+    code = register(files, "--target", "late", "--nullable", "a", "--nullable", "b", "--json")
+
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["stage"] == "candidate"
+
+
+def test_a_column_that_the_model_needs_is_refused_by_name(service, files, capsys):
+    code = register(files, "--target", "late", "--nullable", "b")
+
+    assert code == 1
+    assert "nullable= names 'b', and the model can't answer" in capsys.readouterr().err
 
 
 def test_a_target_that_is_no_column_is_refused_with_the_columns(service, files, capsys):
