@@ -156,7 +156,7 @@ def read_rows(path: Path) -> pd.DataFrame:
         )
     except ImportError as exc:
         raise InvalidInput(
-            "Reading .parquet needs pyarrow: pip install pyarrow, or save the rows as .csv."
+            "Reading .parquet needs pyarrow: pip install 'tiltyard[parquet]', or save the rows as .csv."
         ) from exc
     except (ValueError, OSError) as exc:
         raise InvalidInput(f"{path} can't be read as {path.suffix or 'CSV'}: {exc}.") from exc

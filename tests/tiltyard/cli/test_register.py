@@ -33,6 +33,7 @@ def files(tmp_path):
     model = LogisticRegression().fit(frame.loc[:199, ["a", "b"]], frame.loc[:199, "late"])
     joblib.dump(model, tmp_path / "model.joblib")
     frame.loc[200:].to_csv(tmp_path / "rows.csv", index=False)
+    frame.loc[200:].to_parquet(tmp_path / "rows.parquet")
     return tmp_path
 
 
@@ -57,6 +58,21 @@ def test_a_saved_model_becomes_a_version_that_can_be_promoted(service, files, ca
     assert "NOT fitted on" in said.err
     assert "tiltyard champion promote delays/1 --reason" in said.err
     assert run("champion", "promote", "delays/1", "--reason", "the first") == 0
+
+
+def test_rows_of_csv_and_parquet_make_the_same_version(service, files, capsys):
+    register(files, "--target", "late")
+    capsys.readouterr()
+
+    code = run(
+        "model", "register", "delays", files / "model.joblib",
+        "--data", files / "rows.parquet", "--target", "late", "--json",
+    )  # fmt: skip
+
+    said = capsys.readouterr()
+    assert code == 0
+    assert json.loads(said.out)["version"] == 1
+    assert "is this very bundle already" in said.err
 
 
 def test_a_column_may_be_missing_when_the_command_says_so(service, files, capsys):

@@ -9,6 +9,7 @@ import pytest
 
 from tiltyard.cli.model import load_model, read_rows
 from tiltyard.errors import InvalidInput
+from tiltyard.training.frames import infer_types
 
 
 def test_rows_of_csv_are_read(tmp_path):
@@ -26,13 +27,47 @@ def test_rows_that_cannot_be_read_are_refused_by_name(tmp_path):
         read_rows(path)
 
 
+def test_rows_of_parquet_keep_their_types_and_gaps(tmp_path):
+    path = tmp_path / "rows.parquet"
+    departed = pd.to_datetime(["2013-01-01T05:00Z", None, "2013-01-02T06:30Z"])
+    rows = pd.DataFrame(
+        {
+            "distance": [1.5, None, 3.0],
+            "stops": pd.array([1, None, 2], dtype="Int64"),
+            "dest": ["A", None, "B"],
+            "weekend": [True, False, True],
+            "departed": departed,
+        }
+    )
+    rows.to_parquet(path)
+
+    read = read_rows(path)
+
+    assert infer_types(read) == {
+        "distance": "number", "stops": "integer", "dest": "string", "weekend": "boolean",
+        "departed": "datetime",
+    }  # fmt: skip
+    assert read.isna().sum().to_dict() == {
+        "distance": 1, "stops": 1, "dest": 1, "weekend": 0, "departed": 1,
+    }  # fmt: skip
+    assert read["departed"].tolist()[::2] == departed.tolist()[::2]
+
+
+def test_a_damaged_parquet_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"PAR1, but no more")
+
+    with pytest.raises(InvalidInput, match=r"rows.parquet can't be read as .parquet"):
+        read_rows(path)
+
+
 def test_parquet_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
     def read_parquet(path: Path) -> pd.DataFrame:
         raise ImportError("Unable to find a usable engine")
 
     monkeypatch.setattr(pd, "read_parquet", read_parquet)
 
-    with pytest.raises(InvalidInput, match="pip install pyarrow"):
+    with pytest.raises(InvalidInput, match=r"pip install 'tiltyard\[parquet\]'"):
         read_rows(tmp_path / "rows.parquet")
 
 
