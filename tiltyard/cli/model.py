@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from tiltyard.cli.inputs import (
+    Levels,
+    Range,
+    by_column,
+    load_model,
+    read_rows,
+    read_times,
+    take_target,
+    times_of,
+)
 from tiltyard.cli.output import client, connected, progress, show, show_all
 from tiltyard.contract.signature import TASKS
-from tiltyard.errors import Fault, InvalidInput
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = ("name", "team", "task", "owner", "description")
 
@@ -72,7 +78,8 @@ def show_model(name: str, url: str | None, token: str | None, as_json: bool) -> 
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Labelled rows that the model was NOT fitted on (.csv or .parquet), the target among the columns.",
 )
-@click.option("--target", required=True, help="The column that holds the true values.")
+@click.option("--target", required=True, metavar="COLUMN", help="The column that holds the true values.")
+@click.option("--separator", default=",", show_default=True, help="Between the values of a .csv file.")
 @click.option("--task", type=click.Choice(TASKS), help="Inferred when left out.")
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), help="Decision threshold of a binary model; .5 if not given."
@@ -88,9 +95,31 @@ def show_model(name: str, url: str | None, token: str | None, as_json: bool) -> 
     metavar="COLUMN",
     help="A column that may be missing although no row of --data lacks it; may be repeated.",
 )
+@click.option(
+    "--categories",
+    multiple=True,
+    type=Levels(),
+    metavar="COLUMN=A,B",
+    help="Levels beyond those in --data that may come without a warning; may be repeated.",
+)
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    type=Range(),
+    metavar="COLUMN=LOW:HIGH",
+    help="Values beyond those in --data that may come without a warning; may be repeated.",
+)
 @click.option("--subject", metavar="COLUMN", help="The person a row is about.")
-@click.option("--time", metavar="COLUMN", help="When the row happened.")
-@click.option("--team", help="The owning team, when the model is to be created.")
+@click.option("--time", metavar="COLUMN", help="When the row happened; in a .csv, RFC 3339.")
+@click.option(
+    "--tolerance",
+    type=float,
+    metavar="SHARE",
+    help="Share of rows whose answer may differ from the estimator's; .001 if not given, at most .05.",
+)
+@click.option("--team", metavar="TEAM", help="The owning team, when the model is to be created.")
+@click.option("--owner", help="Whom to ask about it, when the model is to be created; you, by default.")
 @click.option("--description", default="", help="What is new about this version.")
 @click.option("--wait/--no-wait", default=True, help="Wait until it has been examined.")
 @connected
@@ -99,6 +128,9 @@ def register(
     model_file: Path,
     data_file: Path,
     target: str,
+    separator: str,
+    categories: tuple[tuple[str, list[str]], ...],
+    ranges: tuple[tuple[str, tuple[float, float]], ...],
     url: str | None,
     token: str | None,
     as_json: bool,
@@ -114,59 +146,17 @@ def register(
     is compared with them.
     """
     with client(url, token) as tiltyard:
-        frame = read_rows(data_file)
-        if target not in frame.columns:
-            raise InvalidInput(
-                f"{data_file} has no column {target!r}.",
-                faults=[Fault("/target", f"the columns are {', '.join(map(str, frame.columns))}")],
-            )
+        fitted = load_model(model_file)
+        rows, outcomes = take_target(read_rows(data_file, separator=separator), target, data_file)
         made = tiltyard.register(
             name,
-            load_model(model_file),
-            data=frame.drop(columns=[target]),
-            target=frame[target],
+            fitted,
+            data=read_times(rows, times_of(fitted, settings["time"]), data_file),
+            target=outcomes,
+            categories=by_column(categories),
+            ranges=by_column(ranges),
             progress=progress,
             **settings,
         )
         show(made.body, as_json=as_json)
         progress(f"Promote it: tiltyard champion promote {name}/{made.version} --reason …")
-
-
-def load_model(path: Path) -> object:
-    """A fitted estimator from joblib or pickle, or the path of an ONNX file, which holds no code."""
-    if path.suffix == ".onnx":
-        return path
-    joblib = _extra("joblib")
-    progress(f"Loading {path} runs code that it holds; only load files that you trust.")
-    try:
-        return joblib.load(path)
-    except Exception as exc:  # a pickle may raise anything
-        raise InvalidInput(
-            f"{path} can't be loaded as an estimator ({type(exc).__name__}: {exc}). "
-            "Save it with joblib.dump, and load it with the same library versions."
-        ) from exc
-
-
-def read_rows(path: Path) -> pd.DataFrame:
-    """Rows of a .csv or .parquet file."""
-    pandas = _extra("pandas")
-    try:
-        frame: pd.DataFrame = (
-            pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path)
-        )
-    except ImportError as exc:
-        raise InvalidInput(
-            "Reading .parquet needs pyarrow: pip install 'tiltyard[parquet]', or save the rows as .csv."
-        ) from exc
-    except (ValueError, OSError) as exc:
-        raise InvalidInput(f"{path} can't be read as {path.suffix or 'CSV'}: {exc}.") from exc
-    return frame
-
-
-def _extra(package: str) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(package)
-    except ImportError as exc:
-        raise InvalidInput(f"Registering needs {package}: pip install 'tiltyard[training]'.") from exc

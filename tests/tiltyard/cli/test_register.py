@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.request import Request, urlopen
 
 import joblib
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from tiltyard import Client
 from tiltyard.cli import main
 
 
@@ -107,3 +109,21 @@ def test_without_waiting_the_version_is_still_validating(service, files, capsys)
 
     assert code == 0
     assert json.loads(capsys.readouterr().out)["stage"] == "validating"
+
+
+def test_a_csv_with_times_levels_and_ranges_becomes_a_version(service, files):
+    rows = pd.read_csv(files / "rows.csv").assign(at="2013-02-01T06:15:00Z", a=lambda f: f["a"].clip(-2, 2))
+    rows.to_csv(files / "rows.csv", index=False)
+
+    code = register(
+        files, "--target", "late", "--team", "demo", "--time", "at", "--range", "a=-5:5", "--owner", "Ann"
+    )
+
+    assert code == 0
+    client = Client(service.url, service.token())
+    assert client.model("delays").owner == "Ann"
+    head = {"Authorization": f"Bearer {service.token()}"}
+    with urlopen(Request(f"{service.url}/v1/models/delays/versions/1/contract", headers=head)) as answer:
+        columns = {column["name"]: column for column in json.load(answer)["signature"]["columns"]}
+    assert (columns["at"]["type"], columns["at"]["role"]) == ("datetime", "time")
+    assert columns["a"]["range"] == [-5, 5]

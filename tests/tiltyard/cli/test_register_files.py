@@ -6,8 +6,11 @@ from pathlib import Path
 import joblib
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
-from tiltyard.cli.model import load_model, read_rows
+from tiltyard.cli.inputs import load_model, read_rows, read_times, take_target, times_of
+from tiltyard.contract import FeatureStep
 from tiltyard.errors import InvalidInput
 from tiltyard.training.frames import infer_types
 
@@ -99,3 +102,53 @@ def test_without_the_training_extra_the_message_names_it(tmp_path, monkeypatch):
 
     with pytest.raises(InvalidInput, match=r"pip install 'tiltyard\[training\]'"):
         load_model(tmp_path / "model.joblib")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"\xef\xbb\xbfa,b\n1,2\n")
+
+    assert list(read_rows(path).columns) == ["a", "b"]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_another_separator_is_named(tmp_path, separator):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"a{separator}late\n1{separator}0\n")
+
+    with pytest.raises(InvalidInput, match="add --separator"):
+        take_target(read_rows(path), "late", path)
+    assert list(take_target(read_rows(path, separator=separator), "late", path)[1]) == [0]
+
+
+def test_a_missing_target_is_refused_with_the_columns_that_there_are(tmp_path):
+    with pytest.raises(InvalidInput, match="no column 'late'") as refused:
+        take_target(pd.DataFrame({"a": [1], "b": [2]}), "late", tmp_path / "rows.csv")
+
+    assert refused.value.faults[0].detail == "the columns are a, b"
+
+
+def test_times_are_those_of_the_feature_step_and_of_the_role():
+    model = make_pipeline(FeatureStep(datetime_parts={"departed": ["hour"]}), LogisticRegression())
+
+    assert times_of(model, "at") == ["departed", "at"]
+    assert times_of(LogisticRegression(), None) == []
+
+
+def test_text_is_read_as_times_in_utc(tmp_path):
+    frame = pd.DataFrame({"at": ["2013-01-01T05:00:00-05:00", None, "2013-01-02"], "a": [1, 2, 3]})
+
+    read = read_times(frame, ["at"], tmp_path / "rows.csv")
+
+    assert infer_types(read)["at"] == "datetime"
+    assert read["at"][0] == pd.Timestamp("2013-01-01T10:00Z")
+    assert read["at"].isna().tolist() == [False, True, False]
+
+
+def test_what_is_no_time_is_refused_with_its_line(tmp_path):
+    frame = pd.DataFrame({"at": ["2013-01-01", "yesterday"]})
+
+    with pytest.raises(InvalidInput, match="must hold times") as refused:
+        read_times(frame, ["at"], tmp_path / "rows.csv")
+
+    assert refused.value.faults[0].detail == "line 3 holds 'yesterday'"
