@@ -65,7 +65,9 @@ def deploy(
     outputs = _apply(session, port, stack, template, parameters)
     _set_what_is_dropped(session, port, template, outputs, parameters)
     # The functions have the code by now; 60 MB less to save at every stop.
-    _client(session, port, "s3").delete_object(Bucket=PACKAGES_BUCKET, Key=key)
+    s3 = _client(session, port, "s3")
+    for name in (key, TEMPLATE):
+        s3.delete_object(Bucket=PACKAGES_BUCKET, Key=name)
     return outputs
 
 
@@ -107,9 +109,12 @@ def _apply(
     from botocore.exceptions import ClientError
 
     formation = _client(session, port, "cloudformation")
+    # A template in the request may have 51,200 bytes; out of a bucket 1 MB.
+    text = json.dumps(template, separators=(",", ":"))
+    _client(session, port, "s3").put_object(Bucket=PACKAGES_BUCKET, Key=TEMPLATE, Body=text.encode())
     request = {
         "StackName": stack,
-        "TemplateBody": json.dumps(template, separators=(",", ":")),
+        "TemplateURL": f"{endpoint(port)}/{PACKAGES_BUCKET}/{TEMPLATE}",
         "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     }
