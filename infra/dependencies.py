@@ -16,6 +16,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from chalicelib.handlers import assets
 from infra.requirements import LOCK, PROJECT, REQUIREMENTS, read_lock
 
 CACHE = PROJECT / "build" / "dependencies"
@@ -61,6 +62,7 @@ def dependencies_zip() -> Path:
     _install(tree)
     _prune(tree)
     _add_onnx_messages(tree)
+    _add_swagger_ui(tree)
     compile_bytecode(tree)
     partial = archive.with_suffix(".partial")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as target:
@@ -71,7 +73,8 @@ def dependencies_zip() -> Path:
 
 
 def _digest() -> str:
-    digest = hashlib.sha256(f"{sys.version_info[:2]} {PLATFORM} {_onnx_version()}".encode())
+    pinned = f"{sys.version_info[:2]} {PLATFORM} {_onnx_version()} {sorted(assets.VENDORED.items())}"
+    digest = hashlib.sha256(pinned.encode())
     for path in (REQUIREMENTS, Path(__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -142,6 +145,21 @@ def _add_onnx_messages(tree: Path) -> None:
     package.mkdir()
     (package / "__init__.py").touch()
     shutil.copyfile(Path(spec.origin).with_name("onnx_ml_pb2.py"), package / "onnx_ml_pb2.py")
+
+
+def _add_swagger_ui(tree: Path) -> None:
+    """Of fastapi-swagger only Swagger UI's two files, held against their digests, and its licence."""
+    package = tree / assets.VENDOR_PACKAGE
+    (package / assets.VENDOR_FOLDER).mkdir(parents=True)
+    (package / "__init__.py").touch()
+    for name in assets.VENDORED:
+        (package / assets.VENDOR_FOLDER / name).write_bytes(assets.asset(name).encode())
+    (licence,) = (
+        path
+        for path in importlib.metadata.files("fastapi-swagger") or ()
+        if path.parts[-2:] == ("licenses", "LICENSE")
+    )
+    shutil.copyfile(Path(licence.locate()), package / "LICENSE")
 
 
 def compile_bytecode(tree: Path) -> None:

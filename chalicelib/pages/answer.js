@@ -15,6 +15,12 @@ const KINDS = {
   combination: "an unusual combination; this column contributes the most",
 };
 
+/** The first prediction of `answer` in a line. */
+export function valueText(answer, target) {
+  const [{ value }] = answer.predictions;
+  return value === null ? `none for ${target}` : `${target} = ${figure(value)}`;
+}
+
 /** Nodes for the first prediction of `answer`; `target` is the name of what is predicted. */
 export function answerNodes(answer, target) {
   const [prediction] = answer.predictions;

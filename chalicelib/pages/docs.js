@@ -1,6 +1,6 @@
 // The page's course: a token, a model and who of it answers, a row, an answer.
 
-import { answerNodes, problemNodes } from "./answer.js";
+import { answerNodes, problemNodes, valueText } from "./answer.js";
 import { call, find, list, modelPath, Problem, useToken } from "./api.js";
 import { curlLine } from "./curl.js";
 import { at, fill, h, options, show } from "./dom.js";
@@ -32,7 +32,11 @@ async function signIn(event) {
     show(at("token-form"), false);
     show(at("caller"));
     await listModels();
-  }, () => useToken(null));
+    at("model").focus();
+  }, () => {
+    useToken(null);
+    at("token").focus();
+  });
 }
 
 function forget() {
@@ -180,8 +184,11 @@ async function send(event) {
   try {
     await during("Waiting for the answer…", at("answer-problem"), async () => {
       const answer = await call("POST", path, body);
-      if (turn === state.turn) fill(at("answer"), answerNodes(answer, state.contract.signature.target));
-      say("The answer is there.");
+      if (turn !== state.turn) return;
+      const { target } = state.contract.signature;
+      fill(at("answer"), answerNodes(answer, target));
+      at("answer-section").scrollIntoView({ block: "nearest" });
+      say(`The answer: ${valueText(answer, target)}.`);
     }, (problem) => {
       if (turn === state.turn) refuse(problem, form);
     });
@@ -191,6 +198,7 @@ async function send(event) {
 }
 
 function refuse(problem, form) {
+  say("");
   form.mark(problem.faults);
   fill(at("answer-problem"), h("div", { class: "note error" }, problemNodes(problem, (pointer) => {
     const field = form.at(pointer);
