@@ -19,13 +19,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tiltyard.contract.signature import Signature
-from tiltyard.contract.step import to_columns
 from tiltyard.errors import Fault, ParityFailed, TiltyardError
 from tiltyard.runtime.bundle import MODEL, SIGNATURE, canonical
 from tiltyard.runtime.model import ServedModel
 from tiltyard.runtime.parity import ParityReport, ParityRule, compare
 from tiltyard.training import frames
 from tiltyard.training.convert import Converted
+from tiltyard.training.drawing import drawn_apart
 from tiltyard.training.graph import column_thresholds
 
 FEWEST_ROWS = 1000
@@ -36,8 +36,6 @@ MOST_NEAREST = 32
 ROWS_WITH_A_GAP = 4
 """Edge rows without each nullable column."""
 UNSEEN_LEVEL = "tiltyard: a level never seen"
-FEWEST_OF_A_LEVEL = 10
-"""Rows that a level must have before it's drawn for a model of persons."""
 MOST_TOLERANCE = 0.05
 """The largest share of differing rows that a bundle may ask for; the examiner allows no more."""
 FORMAT = 1
@@ -86,7 +84,7 @@ def prove(
     served = ServedModel.open({MODEL: converted.content, SIGNATURE: canonical(signature.to_json())})
     generator = np.random.default_rng(0)
     inputs = data[list(converted.columns)].reset_index(drop=True)
-    drawn = _drawn(
+    drawn = drawn_apart(
         inputs, signature, generator, safe=holds_persons, count=_count_to_draw(len(inputs), holds_persons)
     )
     base = drawn if holds_persons else inputs
@@ -141,77 +139,6 @@ def _served(served: ServedModel, rows: list[frames.Row]) -> NDArray[np.float32]:
                 faults=[Fault("/model.onnx", " ".join(str(exc).split())[:500])],
             ) from exc
     return np.concatenate(answers)
-
-
-def _drawn(
-    inputs: pd.DataFrame, signature: Signature, generator: np.random.Generator, *, safe: bool, count: int
-) -> pd.DataFrame:
-    """`count` rows whose columns are drawn one by one, so that no row is anyone's.
-
-    Where `safe`, numbers are drawn evenly between the borders of reference bins
-    (rounded to 6 digits, whole where they are whole), text from levels of at least
-    `FEWEST_OF_A_LEVEL` rows, else ``other``; not one cell is a person's own.
-    """
-    if not count:
-        return inputs.iloc[:0]
-    picked = generator.integers(0, len(inputs), size=(count, inputs.shape[1]))
-    read = {column.name for column in signature.inputs}
-    out = {}
-    for j, name in enumerate(inputs.columns):
-        column = inputs[name].iloc[picked[:, j]].reset_index(drop=True)
-        if safe and name in read:
-            kind = signature.column(str(name)).type
-            column = _made_safe(column, inputs[name], kind, generator)
-        out[name] = column
-    return pd.DataFrame(out)
-
-
-def _made_safe(
-    column: pd.Series[Any], reference: pd.Series[Any], kind: str, generator: np.random.Generator
-) -> pd.Series[Any]:
-    if kind == "boolean":
-        return column
-    if kind == "string":
-        counts = reference.value_counts()
-        common = frozenset(counts.index[counts >= FEWEST_OF_A_LEVEL])
-        made = column.astype(object).where(column.isin(common) | column.isna(), "other")
-        return made.astype(object if hasattr(reference.dtype, "categories") else reference.dtype)
-    if kind == "datetime":
-        seconds = to_columns(reference.to_frame("t"), {"t": "datetime"})["t"].astype("datetime64[s]")
-        present = seconds[~np.isnat(seconds)].astype(np.float64)
-        if not len(present):
-            return column
-        drawn = _between_quantiles(present, len(column), generator)
-        times = drawn.astype("datetime64[s]").astype("datetime64[us]")
-        times[column.isna().to_numpy()] = np.datetime64("NaT")
-        moved = pd.Series(times)
-        zone = getattr(reference.dtype, "tz", None)
-        return moved if zone is None else moved.dt.tz_localize("UTC").dt.tz_convert(zone)
-    values = reference.to_numpy(dtype=np.float64, na_value=np.nan)
-    present = values[~np.isnan(values)]
-    if not len(present):
-        return column
-    made_numbers = _between_quantiles(present, len(column), generator)
-    whole = kind == "integer"
-    made_numbers = np.round(made_numbers) if whole else _digits(made_numbers, 6)
-    made_numbers[column.isna().to_numpy()] = np.nan
-    if whole and not np.isnan(made_numbers).any():
-        return pd.Series(made_numbers.astype(np.int64))
-    return pd.Series(made_numbers)
-
-
-def _between_quantiles(
-    present: NDArray[np.float64], count: int, generator: np.random.Generator
-) -> NDArray[np.float64]:
-    """Values spread evenly inside reference bins of equal counts, each bin as likely as another."""
-    edges = np.quantile(present, np.linspace(0, 1, 21))
-    bins = generator.integers(0, 20, size=count)
-    drawn: NDArray[np.float64] = edges[bins] + generator.random(count) * (edges[bins + 1] - edges[bins])
-    return drawn
-
-
-def _digits(values: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
-    return np.array([float(f"{v:.{digits}g}") for v in values])
 
 
 def _edges(
