@@ -31,6 +31,7 @@ from tiltyard.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
+from tiltyard.runtime.identifiers import NAME
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -47,7 +48,6 @@ MAX_FAULTS = 100
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,5}")
 _ETAG = re.compile(r'"([0-9]{1,18})"')
 
@@ -69,7 +69,7 @@ class Call:
 
     def model(self, name: str, roles: Collection[str]) -> Model:
         """The model, when the caller may see it and holds one of `roles` for it."""
-        model = self.at_hand.lineage.model(name) if _NAME.fullmatch(name) else None
+        model = self.at_hand.lineage.model(name) if NAME.fullmatch(name) else None
         require(self.principal, model.team if model else None, roles, what=f"model {name!r}")
         if model is None:
             raise NotFound(f"There is no model {name!r}, or it is not your team's.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +12,7 @@ from chalicelib.lineage.records import Alias, Blob, Model, Stage, Target, Versio
 from tiltyard.contract.signature import Task
 from tiltyard.errors import Conflict, Fault, InvalidBundle, InvalidInput, NotReady, PreconditionFailed
 from tiltyard.runtime.bundle import MANIFEST, MEDIA_TYPES, SIZE_LIMITS, canonical, check_manifest
-
-NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-"""Names of models and aliases, matched whole."""
+from tiltyard.runtime.identifiers import NAME
 
 RESERVED_ALIASES = frozenset({"champion", "challenger"})
 

@@ -13,6 +13,7 @@ from tiltyard.client.records import Version
 from tiltyard.client.transport import Transport, encode
 from tiltyard.errors import Fault, InvalidInput, NotReady, Unavailable
 from tiltyard.runtime.bundle import MEDIA_TYPES, PARTS, Bundle
+from tiltyard.runtime.identifiers import NAME
 
 Progress = Callable[[str], None]
 
@@ -30,6 +31,15 @@ def to_stderr(line: str) -> None:
 
 def silent(line: str) -> None:
     """Shows nothing."""
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that the service would, before a model is converted for it."""
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r} can't name a model: use lower-case letters, digits and hyphens, "
+            "beginning with a letter, at most 63 of them."
+        )
 
 
 @dataclass(frozen=True, slots=True)

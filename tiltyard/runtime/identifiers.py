@@ -1,8 +1,12 @@
-"""Prediction ids: UUID version 7 (RFC 9562 section 5.7), which sort by time."""
+"""Names of models, and prediction ids: UUID version 7 (RFC 9562 section 5.7), which sort by time."""
 
 from __future__ import annotations
 
 import os
+import re
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+"""Names of models and aliases, matched whole."""
 
 # The variant's two bits are 10; the two below them are random.
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}

@@ -127,3 +127,15 @@ def test_a_csv_with_times_levels_and_ranges_becomes_a_version(service, files):
         columns = {column["name"]: column for column in json.load(answer)["signature"]["columns"]}
     assert (columns["at"]["type"], columns["at"]["role"]) == ("datetime", "time")
     assert columns["a"]["range"] == [-5, 5]
+
+
+def test_a_name_that_breaks_the_rule_is_refused_before_the_model_is_converted(service, files, capsys):
+    code = run(
+        "model", "register", "Delays_2", files / "model.joblib", "--data", files / "rows.csv",
+        "--target", "late", "--team", "demo",
+    )  # fmt: skip
+
+    told = capsys.readouterr().err
+    assert code == 1
+    assert "use lower-case letters, digits and hyphens" in told
+    assert "converting" not in told
