@@ -178,6 +178,25 @@ class PredictionRequest(_Schema):
         None, description="Persons that the rows are about, one a row; only pseudonyms are kept"
     )
     at: EventTime | list[EventTime] | None = Field(None, description="Event time, for all rows or one a row")
+    explain: bool | None = Field(
+        None, description="Say what each column did to the answer; for at most 20 rows, and 10 s of work"
+    )
+
+
+class Explanation(_Schema):
+    base: float = Field(description="The background rows' mean answer, on the scale")
+    values: dict[str, float] = Field(
+        description="What each column of the row added; with the base they sum to the row's own answer"
+    )
+    scale: Literal["log-odds", "probability", "value"]
+    class_: str | None = Field(None, alias="class", description="The class that is explained")
+    method: Literal["exact", "kernel"]
+    coalitions: int = Field(description="Sets of columns that the values were made from")
+    background: int = Field(description="Background rows that each set was tried with")
+    seed: int
+    error: float = Field(
+        ge=0, description="Bound of the sampling error of any one value (three standard errors); 0 if exact"
+    )
 
 
 class Warned(_Schema):
@@ -194,6 +213,7 @@ class Prediction(_Schema):
     )
     warnings: list[Warned]
     action: Literal["answer"]
+    explanation: Explanation | None = None
 
 
 class PredictionAnswer(_Schema):

@@ -14,6 +14,7 @@ import orjson
 
 from tiltyard.contract.rows import parse_time
 from tiltyard.errors import Fault, InvalidRows, MalformedRequest, PayloadTooLarge
+from tiltyard.runtime.explanation import MAX_ROWS as MAX_EXPLAINED
 
 MAX_BODY = 3 * 2**20
 MAX_ROWS = 5_000
@@ -21,7 +22,7 @@ MAX_ID = 128
 MAX_SUBJECT = 256
 _MAX_FAULTS = 100
 
-_KEYS = frozenset({"rows", "ids", "subjects", "at"})
+_KEYS = frozenset({"rows", "ids", "subjects", "at", "explain"})
 
 
 class PredictBody(NamedTuple):
@@ -31,6 +32,7 @@ class PredictBody(NamedTuple):
     ids: Sequence[str] | None = None
     subjects: Sequence[str | None] | None = None
     at: str | Sequence[str] | None = None
+    explain: bool = False
 
 
 def parse(raw: bytes) -> PredictBody:
@@ -44,7 +46,7 @@ def parse(raw: bytes) -> PredictBody:
         If it isn't a JSON object.
     InvalidRows
         If its parts don't fit: no rows or too many, ids that repeat, a length
-        that differs, a key that isn't known.
+        that differs, a key that isn't known, an explanation of more than 20 rows.
     """
     if len(raw) > MAX_BODY:
         raise PayloadTooLarge(f"The body has {len(raw)} bytes; {MAX_BODY} may. Send the rows in parts.")
@@ -60,7 +62,9 @@ def parse(raw: bytes) -> PredictBody:
     faults = _faults(body)
     if faults:
         raise InvalidRows("The request doesn't fit its form.", faults=faults[:_MAX_FAULTS])
-    return PredictBody(body["rows"], body.get("ids"), body.get("subjects"), body.get("at"))
+    return PredictBody(
+        body["rows"], body.get("ids"), body.get("subjects"), body.get("at"), body.get("explain") is True
+    )
 
 
 def _lenient(raw: bytes, exc: orjson.JSONDecodeError) -> object:
@@ -91,6 +95,7 @@ def _faults(body: Mapping[str, Any]) -> list[Fault]:
         faults += [Fault("/at", wrong)] if wrong else []
     elif at is not None:
         faults += _list_faults("/at", at, n, _time_fault)
+    faults += _explain_faults(body.get("explain"), n)
     return faults
 
 
@@ -98,6 +103,14 @@ def _list_faults(where: str, values: object, n: int, fault_of: Callable[[object]
     if not isinstance(values, list) or len(values) != n:
         return [Fault(where, f"must be a list of {n}, one a row")]
     return [Fault(f"{where}/{i}", wrong) for i, v in enumerate(values) if (wrong := fault_of(v)) is not None]
+
+
+def _explain_faults(value: object, n: int) -> list[Fault]:
+    if value is not None and not isinstance(value, bool):
+        return [Fault("/explain", "must be true or false")]
+    if value and n > MAX_EXPLAINED:
+        return [Fault("/explain", f"is for at most {MAX_EXPLAINED} rows, not {n}")]
+    return []
 
 
 def _repeats(ids: Sequence[str]) -> list[Fault]:

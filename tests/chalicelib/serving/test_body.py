@@ -20,6 +20,20 @@ def test_a_whole_body_is_read():
     assert (body.rows, body.ids, body.subjects, body.at) == ([ROW], ["x"], ["p"], "2013-02-01T06:15:00Z")
 
 
+@pytest.mark.parametrize(("explain", "read"), [(True, True), (False, False), (None, False)])
+def test_explanations_are_asked_for(explain, read):
+    assert parse(sent(rows=[ROW] * 20, explain=explain)).explain is read
+
+
+def test_no_more_is_said_than_the_limit():
+    with pytest.raises(InvalidRows, match="/explain: is for at most 20 rows, not 21"):
+        parse(sent(rows=[ROW] * 21, explain=True))
+
+
+def test_rows_beyond_the_limit_are_answered_without_explanations():
+    assert len(parse(sent(rows=[ROW] * 21, explain=False)).rows) == 21
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b"7", b'"rows"', b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_json_object_is_malformed(raw):
     with pytest.raises(MalformedRequest):
@@ -53,6 +67,9 @@ def test_a_body_over_the_limit_is_refused_unread():
         ({"rows": [ROW], "at": "today"}, ["/at"]),
         ({"rows": [ROW], "at": ["2013-02-01"]}, ["/at/0"]),
         ({"rows": [ROW], "at": 5}, ["/at"]),
+        ({"rows": [ROW], "explain": "yes"}, ["/explain"]),
+        ({"rows": [ROW], "explain": 1}, ["/explain"]),
+        ({"rows": [ROW] * 21, "explain": True}, ["/explain"]),
     ],
 )
 def test_a_part_that_does_not_fit_is_named(body, pointers):
