@@ -5,28 +5,25 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Unpack
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from tiltyard.contract.signature import Signature, Task
+from tiltyard.contract.signature import Signature
 from tiltyard.errors import InvalidInput
 from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, SIGNATURE, Bundle, canonical
 from tiltyard.runtime.parity import ParityRule
-from tiltyard.training.contract import Categories, Ranges, Roles, infer_signature
+from tiltyard.training.by_hand import read_contract
+from tiltyard.training.contract import Roles, infer_signature
 from tiltyard.training.convert import Converted, convert
-from tiltyard.training.parity import MOST_TOLERANCE, figures, parity_bytes, prove
+from tiltyard.training.labels import ENOUGH_ROWS, Labelled, labelled, outcomes
+from tiltyard.training.options import Chosen, Options
+from tiltyard.training.parity import figures, parity_bytes, prove
 from tiltyard.training.profile import build_profile
 from tiltyard.training.refusals import without_threshold
-
-FEWEST_ROWS = 10
-ENOUGH_ROWS = 2000
-"""Held-out rows from which on drift can be judged as STATISTICS expects."""
 
 Progress = Callable[[str], None]
 
@@ -40,18 +37,8 @@ def build_bundle(
     *,
     data: pd.DataFrame,
     target: object,
-    task: Task | None = None,
-    threshold: float | None = None,
-    sensitive: Sequence[str] = (),
-    subject: str | None = None,
-    time: str | None = None,
-    calendar: Sequence[str] = (),
-    personal: Sequence[str] = (),
-    categories: Categories | None = None,
-    ranges: Ranges | None = None,
-    nullable: Sequence[str] = (),
-    tolerance: float | None = None,
     progress: Progress = _silent,
+    **options: Unpack[Options],
 ) -> Bundle:
     """Convert a fitted model, infer its contract, profile held-out rows, and prove parity.
 
@@ -62,30 +49,17 @@ def build_bundle(
     Parameters
     ----------
     model
-        A fitted scikit-learn estimator or Pipeline, an XGBoost or LightGBM estimator of
-        their scikit-learn interface, or a ready ONNX model (bytes or a path).
+        A fitted scikit-learn estimator or Pipeline, an XGBoost, LightGBM or CatBoost estimator
+        of their scikit-learn interface, or a ready ONNX model (bytes or a path).
     data
         Held-out rows with the columns that the model was fitted on; more columns may be
         there for a role (a subject, a sensitive attribute, a time).
     target
         Their true labels or values, in the same order, none missing; or the name of a column of `data`.
-    task
-        ``binary``, ``multiclass`` or ``regression``; found from the model when left out.
-    threshold
-        Decision threshold on the second class's probability (binary only), default 0.5.
-    sensitive, subject, time, calendar, personal
-        Columns by role. A subject is an id of a person; with a subject or a personal
-        column the bundle holds no one's row.
-    categories, ranges
-        Column → levels, or (lowest, highest), beyond those in `data` that callers may send without a warning.
-    nullable
-        Columns that callers may leave missing (null) although no row of `data` does: numbers, and text for
-        which the pipeline has a value that stands for missing. Parity is proved on rows without them.
-    tolerance
-        Share of rows (at most 0.05) whose answer may differ from the estimator's by more than
-        1e-4, recorded in the bundle; default 0.001. Steep isotonic calibration may need a wider one.
     progress
         Called with a line of text for each thing that is done.
+    options
+        What else is said of the model: `Options` describes each.
 
     Returns
     -------
@@ -101,39 +75,22 @@ def build_bundle(
     ParityFailed
         If the converted model answers differently.
     """
-    roles = Roles(tuple(sensitive), subject, time, tuple(calendar), tuple(personal))
-    data, outcomes, name = _labelled(data, target)
-    _check_options(threshold, tolerance)
+    chosen = Chosen(**options)
+    rows = labelled(data, target)
     progress(f"converting {_shown(model)} to ONNX")
-    ignore = frozenset(set(roles.by_column()) - set(calendar))
-    if threshold is not None:
-        model = without_threshold(model)
-    may_miss = frozenset(nullable)
-    converted = convert(model, data, task=task, labels=outcomes, ignore=ignore, nullable=may_miss)
-    if threshold is not None and converted.task != "binary":
-        raise InvalidInput(f"A {converted.task} model has no threshold; leave threshold= out.")
-    if converted.task == "binary" and threshold is None:
-        threshold = 0.5
-    answers = _outcomes(converted, outcomes)
-    progress(f"inferring the contract of {len(converted.types)} columns from {len(data):,} rows")
-    signature = infer_signature(
-        converted,
-        data,
-        roles=roles,
-        target=name,
-        threshold=threshold,
-        categories=categories,
-        ranges=ranges,
-        nullable=may_miss,
-    )
-    left_out = [str(n) for n in data.columns if str(n) not in {c.name for c in signature.columns}]
+    contract = None if chosen.contract is None else read_contract(chosen.contract)
+    converted = _converted(model, rows, chosen, contract)
+    truth = outcomes(rows.labels, task=converted.task, labels=converted.labels, names=converted.classes)
+    signature = contract or _inferred(converted, rows, chosen, progress)
+    read = {column.name for column in signature.columns}
+    left_out = [str(name) for name in rows.data.columns if str(name) not in read]
     if left_out:
         progress(f"left out, since neither the model nor a role reads them: {', '.join(left_out)}")
     progress("proving parity with the estimator")
-    holds_persons = any(c.is_personal for c in signature.columns)
-    proof = prove(converted, signature, data, tolerance=tolerance, holds_persons=holds_persons)
-    progress(f"profiling {len(data):,} held-out rows")
-    profile = build_profile(signature, data, proof.scores, answers)
+    holds_persons = any(column.is_personal for column in signature.columns)
+    proof = prove(converted, signature, rows.data, tolerance=chosen.tolerance, holds_persons=holds_persons)
+    progress(f"profiling {len(rows.data):,} held-out rows")
+    profile = build_profile(signature, rows.data, proof.scores, truth)
     bundle = Bundle.seal(
         {
             MODEL: converted.content,
@@ -152,62 +109,51 @@ def build_bundle(
     return bundle
 
 
-def _labelled(data: object, target: object) -> tuple[pd.DataFrame, NDArray[Any], str]:
-    """The rows without their label, the labels, and the label's name."""
-    if not isinstance(data, pd.DataFrame):
-        raise InvalidInput(
-            f"`data` must be a pandas DataFrame with named columns, not {type(data).__name__}."
-        )
-    name = "target"
-    if isinstance(target, str):
-        if target not in data.columns:
-            raise InvalidInput(f"`data` has no column {target!r} to be the target.")
-        name, target, data = target, data[target], data.drop(columns=target)
-    elif isinstance(target, pd.Series):
-        name = str(target.name) if target.name is not None else name
-    labels = pd.Series(np.asarray(target).ravel() if not isinstance(target, pd.Series) else target)
-    if len(labels) != len(data):
-        raise InvalidInput(f"`data` has {len(data)} rows and `target` {len(labels)} labels.")
-    if len(data) < FEWEST_ROWS:
-        raise InvalidInput(
-            f"`data` has {len(data)} rows; at least {FEWEST_ROWS} held-out rows are needed, "
-            f"{ENOUGH_ROWS} are better."
-        )
-    missing = int(labels.isna().sum())
-    if missing:
-        raise InvalidInput(f"{missing} labels of `target` are missing: hand in labelled rows only.")
-    return data.reset_index(drop=True), labels.to_numpy(), name
+def _converted(model: Any, rows: Labelled, chosen: Chosen, contract: Signature | None) -> Converted:
+    roles = _roles(chosen)
+    if chosen.threshold is not None:
+        model = without_threshold(model)
+    converted = convert(
+        model,
+        rows.data,
+        task=chosen.task,
+        labels=rows.labels,
+        ignore=frozenset(set(roles.by_column()) - set(chosen.calendar)),
+        nullable=frozenset(chosen.nullable),
+        classes=chosen.classes,
+        contract=contract,
+        output=chosen.output,
+    )
+    if chosen.threshold is not None and converted.task != "binary":
+        raise InvalidInput(f"A {converted.task} model has no threshold; leave threshold= out.")
+    return converted
 
 
-def _check_options(threshold: float | None, tolerance: float | None) -> None:
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise InvalidInput(f"threshold={threshold} must lie between 0 and 1.")
-    if tolerance is not None and not 0 < tolerance <= MOST_TOLERANCE:
-        raise InvalidInput(
-            f"tolerance={tolerance} must be a share of the rows, above 0 and at most {MOST_TOLERANCE}."
-        )
+def _inferred(converted: Converted, rows: Labelled, chosen: Chosen, progress: Progress) -> Signature:
+    progress(f"inferring the contract of {len(converted.types)} columns from {len(rows.data):,} rows")
+    threshold = chosen.threshold
+    if converted.task == "binary" and threshold is None:
+        threshold = 0.5
+    return infer_signature(
+        converted,
+        rows.data,
+        roles=_roles(chosen),
+        target=rows.name,
+        threshold=threshold,
+        categories=chosen.categories,
+        ranges=chosen.ranges,
+        nullable=frozenset(chosen.nullable),
+    )
 
 
-def _outcomes(converted: Converted, labels: NDArray[Any]) -> NDArray[Any]:
-    """Class index of each label, or the values of a regression as float64."""
-    if converted.task == "regression":
-        try:
-            values = labels.astype(np.float64)
-        except (TypeError, ValueError) as exc:
-            raise InvalidInput(
-                "The model is a regression and `target` holds values that aren't numbers."
-            ) from exc
-        if not np.isfinite(values).all():
-            raise InvalidInput("`target` holds infinite values.")
-        return values
-    index = {label: i for i, label in enumerate(converted.labels)}
-    unknown = sorted({str(v) for v in labels.tolist() if v not in index})
-    if unknown:
-        known = ", ".join(map(str, converted.labels))
-        raise InvalidInput(
-            f"`target` holds {', '.join(unknown[:5])}, which the model doesn't know; it knows {known}."
-        )
-    return np.array([index[v] for v in labels.tolist()], dtype=np.int64)
+def _roles(chosen: Chosen) -> Roles:
+    return Roles(
+        sensitive=tuple(chosen.sensitive),
+        subject=chosen.subject,
+        time=chosen.time,
+        calendar=tuple(chosen.calendar),
+        personal=tuple(chosen.personal),
+    )
 
 
 def _environment() -> dict[str, str]:

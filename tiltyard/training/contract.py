@@ -15,15 +15,13 @@ from tiltyard.contract.step import to_columns
 from tiltyard.errors import InvalidInput
 from tiltyard.training import frames
 from tiltyard.training.convert import Converted
+from tiltyard.training.options import Categories, Ranges
 
 FEWEST_OF_A_PERSONAL_LEVEL = 10
 """Rows that a level of a personal column must have before it's written down."""
 
 MOST_CATEGORIES = 1000
 """Levels of one column beyond which a list of them says nothing about what is unusual."""
-
-Categories = Mapping[str, Sequence[str]]
-Ranges = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)

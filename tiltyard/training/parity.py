@@ -27,6 +27,7 @@ from tiltyard.training import frames
 from tiltyard.training.convert import Converted
 from tiltyard.training.drawing import drawn_apart
 from tiltyard.training.graph import column_thresholds
+from tiltyard.training.options import MOST_TOLERANCE
 
 FEWEST_ROWS = 1000
 MOST_KEPT = 256
@@ -36,8 +37,6 @@ MOST_NEAREST = 32
 ROWS_WITH_A_GAP = 4
 """Edge rows without each nullable column."""
 UNSEEN_LEVEL = "tiltyard: a level never seen"
-MOST_TOLERANCE = 0.05
-"""The largest share of differing rows that a bundle may ask for; the examiner allows no more."""
 FORMAT = 1
 
 _BATCH = 5000

@@ -37,7 +37,8 @@ from tiltyard.contract.features import Boolean, Fill, Lump, MissingIndicator
 from tiltyard.contract.step import FeatureStep
 from tiltyard.runtime.guard import inspect, reserialise
 from tiltyard.training.bundle import build_bundle
-from tiltyard.training.convert import class_name, convert
+from tiltyard.training.convert import convert
+from tiltyard.training.labels import class_name
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore::sklearn.exceptions.ConvergenceWarning"

@@ -149,8 +149,8 @@ def test_columns_that_do_not_fit_are_refused(classifier, held_out, words, column
 @pytest.mark.parametrize(
     ("inputs", "outputs", "message"),
     [
-        ([("a", TensorProto.FLOAT), ("b", TensorProto.FLOAT)], ["y"], "one float and one string matrix"),
-        ([("a", TensorProto.DOUBLE)], ["y"], "one float and one string matrix"),
+        ([("a", TensorProto.FLOAT), ("b", TensorProto.FLOAT)], ["y"], r"inputs a \(1\), b \(1\) don't share"),
+        ([("a", TensorProto.INT16)], ["y"], "'a' takes int16; inputs must be float, double"),
         ([("a", TensorProto.FLOAT)], ["y", "z"], "has 2 float outputs"),
     ],
 )
