@@ -19,6 +19,7 @@ _GROUPS = {
     "champion": "tiltyard.cli.champion:champion",
     "local": "tiltyard.cli.local:local",
     "model": "tiltyard.cli.model:model",
+    "predict": "tiltyard.cli.predict:predict",
     "version": "tiltyard.cli.version:version",
 }
 

@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from tiltyard.client.client import Client
-from tiltyard.client.records import Alias, Me, Model, Prediction, Predictions, Reign, Swap, Version
+from tiltyard.client.records import Alias, Contract, Me, Model, Prediction, Predictions, Reign, Swap, Version
 
-__all__ = ["Alias", "Client", "Me", "Model", "Prediction", "Predictions", "Reign", "Swap", "Version"]
+__all__ = [
+    "Alias",
+    "Client",
+    "Contract",
+    "Me",
+    "Model",
+    "Prediction",
+    "Predictions",
+    "Reign",
+    "Swap",
+    "Version",
+]

@@ -6,16 +6,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack, cast
 
 import httpx
 
-from tiltyard.client.records import Alias, Me, Model, Prediction, Predictions, Reign, Swap, Version
+from tiltyard.client.records import Alias, Contract, Me, Model, Prediction, Predictions, Reign, Swap, Version
 from tiltyard.client.registration import (
     PATIENCE_S,
     Progress,
     Registration,
     build,
+    check_name,
     model_path,
     silent,
     to_stderr,
@@ -23,7 +24,9 @@ from tiltyard.client.registration import (
 )
 from tiltyard.client.rows import Frame, Request, Row, Time
 from tiltyard.client.transport import Token, Transport
+from tiltyard.contract.signature import Task
 from tiltyard.errors import Conflict, Fault, InvalidInput, NotFound
+from tiltyard.training.options import Options
 
 PAGE = 200
 
@@ -97,6 +100,10 @@ class Client:
     def version(self, name: str, version: int) -> Version:
         return Version.of(self._http.get(f"{model_path(name)}/versions/{version:d}").body)
 
+    def contract(self, name: str, version: int) -> Contract:
+        """What a version takes and gives, and a row that it answers."""
+        return Contract.of(self._http.get(f"{model_path(name)}/versions/{version:d}/contract").body)
+
     def versions(self, name: str) -> Iterator[Version]:
         """The versions of a model, newest first."""
         return map(Version.of, self._pages(f"{model_path(name)}/versions"))
@@ -108,22 +115,12 @@ class Client:
         *,
         data: object,
         target: object,
-        task: str | None = None,
-        threshold: float | None = None,
-        sensitive: Sequence[str] = (),
-        subject: str | None = None,
-        time: str | None = None,
-        calendar: Sequence[str] = (),
-        personal: Sequence[str] = (),
-        categories: Mapping[str, Sequence[str]] | None = None,
-        ranges: Mapping[str, tuple[float, float]] | None = None,
-        nullable: Sequence[str] = (),
-        tolerance: float | None = None,
         team: str | None = None,
         owner: str | None = None,
         description: str = "",
         wait: bool = True,
         progress: Progress | None = to_stderr,
+        **options: Unpack[Options],
     ) -> Version:
         """Make a fitted model a version that can be promoted.
 
@@ -136,8 +133,8 @@ class Client:
         name
             The model to add a version to; it is created when it isn't there.
         model
-            A fitted scikit-learn estimator or pipeline, an XGBoost or LightGBM
-            model, or a path to a ready ONNX file.
+            A fitted scikit-learn estimator or pipeline, an XGBoost, LightGBM or
+            CatBoost model, or a ready ONNX file (a path to it, or its bytes).
         data, target
             Labelled rows that the model was NOT fitted on: columns as callers
             will send them, as a pandas DataFrame, and the true values (or the name
@@ -148,6 +145,9 @@ class Client:
             ``binary``, ``multiclass`` or ``regression``; inferred when left out.
         threshold
             The decision threshold of a binary model on the positive class, .5 by default.
+        classes
+            What the classes are called: ``{0: "on time", 1: "late"}``, or the
+            names in the model's order.
         sensitive, subject, time, calendar, personal
             Columns with a role: sensitive attributes, the person a row is about,
             the event time, calendar columns that follow the date, personal data.
@@ -160,6 +160,11 @@ class Client:
         tolerance
             Share of rows whose answer may differ from the model's own by more
             than 1e-4 (at most .05, .001 by default); isotonic calibration needs about .02.
+        contract
+            Of a ready ONNX file: its data contract, instead of one inferred from
+            `data`; a `Signature`, its JSON document, or a path to that.
+        output
+            Of a ready ONNX classifier: ``"logits"`` when its output isn't probabilities.
         team, owner
             Of a model that is created: one's only team, and oneself, when left out.
         wait
@@ -175,25 +180,12 @@ class Client:
             With the reasons, if the examination rejects the version.
         """
         show = progress or silent
+        check_name(name)
         existing = self._model_or_none(name)
         owning_team = existing.team if existing else team or self._only_team(name)
-        bundle = build(
-            model,
-            progress=show,
-            data=data,
-            target=target,
-            task=task or (existing.task if existing else None),
-            threshold=threshold,
-            sensitive=tuple(sensitive),
-            subject=subject,
-            time=time,
-            calendar=tuple(calendar),
-            personal=tuple(personal),
-            categories=categories,
-            ranges=ranges,
-            nullable=tuple(nullable),
-            tolerance=tolerance,
-        )
+        if existing is not None and options.get("task") is None:
+            options["task"] = cast(Task, existing.task)
+        bundle = build(model, progress=show, data=data, target=target, **options)
         if existing is None:
             self._create(name, team=owning_team, task=bundle.manifest["task"], owner=owner)
             show(f"{name}: created for team {owning_team}")
@@ -219,6 +211,7 @@ class Client:
         subjects: Sequence[str] | None = None,
         at: Time | Sequence[Time] | None = None,
         version: int | None = None,
+        explain: bool = False,
     ) -> Predictions:
         """Answer rows with a model's champion.
 
@@ -237,6 +230,9 @@ class Client:
             When the rows happened: one time for all, or one each. Now, when left out.
         version
             Ask this version instead (needs the role scientist or engineer).
+        explain
+            Say as well which columns moved each answer, and how far. Takes far
+            longer, so it is asked for 20 rows at a time.
 
         Raises
         ------
@@ -244,14 +240,16 @@ class Client:
             With a pointer to each value that breaks the contract; no row of that
             part is answered then.
         """
+        request = Request.of(rows, ids=ids, subjects=subjects, at=at, explain=explain)
+        parts = (self.answer(name, part, version=version) for part in request.batches())
+        return Predictions(name, tuple(item for part in parts for item in part))
+
+    def answer(self, name: str, request: Request, *, version: int | None = None) -> list[Prediction]:
+        """Answer rows that fit one request, as `Request.batches` gives them."""
         path = f"{model_path(name)}/predict" + ("" if version is None else f"?version={version:d}")
-        request = Request.of(rows, ids=ids, subjects=subjects, at=at)
-        items: list[Prediction] = []
-        for part in request.batches():
-            # Rows have ids, so a part that is sent twice is counted once.
-            body = self._http.post(path, part.body(), is_repeatable=True).body
-            items.extend(Prediction.of(p, body["version"]) for p in body["predictions"])
-        return Predictions(name, tuple(items))
+        # Rows have ids, so a request that is sent twice is counted once.
+        body = self._http.post(path, request.body(), is_repeatable=True).body
+        return [Prediction.of(p, body["version"]) for p in body["predictions"]]
 
     # Who answers
 

@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from tiltyard.contract.signature import Signature
 from tiltyard.errors import IntegrityError
 
 Body = Mapping[str, Any]
@@ -81,6 +82,22 @@ class Version:
             description=str(body.get("description") or ""),
             body=body,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """`signature` is what a version takes and gives; `example` a row that it answers, if it keeps any."""
+
+    signature: Signature
+    example: Mapping[str, Any] | None
+    body: Body = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, body: Body) -> Contract:
+        signature = body.get("signature")
+        if not isinstance(signature, Mapping):
+            raise _unlike("signature", "an object")
+        return cls(Signature.from_json(signature), body.get("example"), body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ Time = datetime | str
 # The service takes 5,000 rows and 3 MB; some room is left for ids and braces.
 MAX_ROWS = 5_000
 MAX_BYTES = 2_900_000
+# And explains 20 of them at a time.
+MAX_EXPLAINED = 20
 
 
 class Frame(Protocol):
@@ -42,6 +44,7 @@ class Request:
     ids: Sequence[str]
     subjects: Sequence[str] | None = None
     at: Sequence[str] | None = None
+    explain: bool = False
 
     @classmethod
     def of(
@@ -51,6 +54,7 @@ class Request:
         ids: Sequence[str] | None,
         subjects: Sequence[str] | None,
         at: Time | Sequence[Time] | None,
+        explain: bool = False,
     ) -> Request:
         """Rows as JSON values; rows without ids get some, so that a repeated call isn't counted twice.
 
@@ -66,14 +70,14 @@ class Request:
         if at is None:
             times = None
         elif isinstance(at, datetime | str):
-            times = [_moment(at)] * len(plain)
+            times = [rfc3339(at)] * len(plain)
         else:
-            times = [_moment(one) for one in at]
+            times = [rfc3339(one) for one in at]
         for name, column in (("ids", given_ids), ("subjects", whose), ("at", times)):
             if column is not None and len(column) != len(plain):
                 fault = Fault(f"/{name}", f"has {len(column)} entries for {len(plain)} rows")
                 raise InvalidRows(f"{name} must have one entry a row.", faults=[fault])
-        return cls(plain, given_ids, whose, times)
+        return cls(plain, given_ids, whose, times, explain)
 
     def batches(self, *, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES) -> Iterator[Request]:
         """Parts of at most `max_rows` rows and about `max_bytes` bytes of JSON, in order.
@@ -81,11 +85,12 @@ class Request:
         No rows give one empty part: the service says what is wrong with that.
         """
         start = size = 0
+        most = min(max_rows, MAX_EXPLAINED) if self.explain else max_rows
         for end, row in enumerate(self.rows):
             row_size = len(encode(row)) + len(self.ids[end].encode()) + 64
             if self.subjects is not None:
                 row_size += len(self.subjects[end].encode())
-            if end > start and (end - start >= max_rows or size + row_size > max_bytes):
+            if end > start and (end - start >= most or size + row_size > max_bytes):
                 yield self._part(start, end)
                 start, size = end, 0
             size += row_size
@@ -97,6 +102,8 @@ class Request:
             document["subjects"] = self.subjects
         if self.at is not None:
             document["at"] = self.at
+        if self.explain:
+            document["explain"] = True
         return encode(document)
 
     def _part(self, start: int, end: int) -> Request:
@@ -105,6 +112,7 @@ class Request:
             self.ids[start:end],
             None if self.subjects is None else self.subjects[start:end],
             None if self.at is None else self.at[start:end],
+            self.explain,
         )
 
 
@@ -144,7 +152,7 @@ def _plain(value: Any, pointer: str) -> Any:
         return None if math.isnan(value) else float(value)
     if isinstance(value, date):  # a datetime is one
         # pandas.NaT is a datetime that doesn't equal itself.
-        return None if value != value else _moment(value)
+        return None if value != value else rfc3339(value)
     if hasattr(value, "item"):  # a numpy scalar
         return _plain(value.item(), pointer)
     if type(value).__name__ == "NAType":  # pandas.NA, whose comparisons have no truth value
@@ -157,8 +165,8 @@ def _plain(value: Any, pointer: str) -> Any:
     )
 
 
-def _moment(value: date | str) -> str:
-    """RFC 3339 in UTC."""
+def rfc3339(value: date | str) -> str:
+    """RFC 3339 in UTC; a time without a zone is in UTC, and a text is left alone."""
     if isinstance(value, str):
         return value
     if not isinstance(value, datetime):
