@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from trees import served_trees
 
+from tiltyard.contract.features import FeatureSpec
 from tiltyard.contract.rows import Batch
 from tiltyard.contract.signature import Column
 from tiltyard.contract.step import FeatureStep
@@ -196,6 +197,16 @@ def test_a_single_column_explains_everything():
 
     assert found.base == pytest.approx(0, abs=1e-6)
     assert found.values == pytest.approx({"x0": 3.0}, abs=1e-5)
+
+
+def test_a_column_that_the_graph_does_not_read_adds_nothing():
+    columns = [Column("unread", "string"), Column("x0", "number")]
+    signature = signature_of(columns, features=FeatureSpec(("x0",)))
+    served = ServedModel(signature, open_session(logistic([2.0])))
+
+    (found,) = Explainer(served, [{"unread": "a", "x0": 0.0}]).explain([{"unread": "b", "x0": 1.0}])
+
+    assert found.values == {"unread": 0.0, "x0": pytest.approx(2.0, abs=1e-5)}
 
 
 def test_a_row_like_all_of_the_background_leaves_nothing_to_explain():
