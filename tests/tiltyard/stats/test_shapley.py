@@ -87,7 +87,9 @@ def test_a_game_without_players_is_its_base():
     assert (found.base, found.values.tolist(), found.error) == (0.25, [], 0.0)
 
 
-@pytest.mark.parametrize(("players", "count"), [(5, 20), (9, 500), (12, 500), (13, 500), (60, 500), (130, 520)])
+@pytest.mark.parametrize(
+    ("players", "count"), [(5, 20), (9, 500), (12, 500), (13, 500), (60, 500), (130, 520)]
+)
 def test_a_sample_is_of_distinct_pairs_and_has_every_single_player(players, count):
     plan = sampled(players, count, 0)
 
