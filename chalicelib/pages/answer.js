@@ -2,18 +2,18 @@
 
 import { figure, h } from "./dom.js";
 
-const ACTIONS = {
-  flag: "A rule of the policy flags this answer: have someone look at it.",
-  override: "A rule of the policy replaced the model's own value.",
-  abstain: "A rule of the policy withholds an answer: the model shouldn't decide this row.",
-};
+const ACTIONS = new Map([
+  ["flag", "A rule of the policy flags this answer: have someone look at it."],
+  ["override", "A rule of the policy replaced the model's own value."],
+  ["abstain", "A rule of the policy withholds an answer: the model shouldn't decide this row."],
+]);
 
-const KINDS = {
-  unseen_category: "a category that the model wasn't registered with",
-  out_of_range: "beyond the range that the model was registered with",
-  extreme: "unusually far out for this column",
-  combination: "an unusual combination; this column contributes the most",
-};
+const KINDS = new Map([
+  ["unseen_category", "a category that the model wasn't registered with"],
+  ["out_of_range", "beyond the range that the model was registered with"],
+  ["extreme", "unusually far out for this column"],
+  ["combination", "an unusual combination; this column contributes the most"],
+]);
 
 /** The first prediction of `answer` in a line. */
 export function valueText(answer, target) {
@@ -28,7 +28,7 @@ export function answerNodes(answer, target) {
   return [
     h("p", { class: "value" }, h("span", { class: "hint" }, `${target} = `),
       h("strong", {}, prediction.value === null ? "no answer" : figure(prediction.value))),
-    action in ACTIONS ? h("p", { class: "note warning" }, ACTIONS[action]) : null,
+    ACTIONS.has(action) ? h("p", { class: "note warning" }, ACTIONS.get(action)) : null,
     h("p", { class: "hint" }, `${answer.model}, version ${answer.version}, as ${answer.role}`),
     h("dl", {}, facts(prediction)),
     prediction.scores === undefined ? null : scores(prediction.scores),
@@ -90,7 +90,7 @@ function meter(value, label) {
 function warnings(list) {
   if (list.length === 0) return h("p", {}, "Nothing about this row looked odd.");
   const items = list.map((warning) => h("li", {}, h("strong", {}, warning.column ?? "the row"),
-    `: ${KINDS[warning.kind] ?? warning.kind}`,
+    `: ${KINDS.get(warning.kind) ?? warning.kind}`,
     typeof warning.p === "number" ? ` (p = ${figure(warning.p)})` : ""));
   return h("div", { class: "note warning" }, h("p", {}, "What looked odd:"), h("ul", {}, items));
 }

@@ -53,8 +53,10 @@ function forget() {
 }
 
 async function listModels() {
-  const { items, isWhole } = await list("v1/models");
-  state.explains = await explains();
+  const turn = state.turn;
+  const [{ items, isWhole }, canExplain] = await Promise.all([list("v1/models"), explains()]);
+  if (turn !== state.turn) return;
+  state.explains = canExplain;
   show(at("which-section"));
   show(at("which-form"), items.length > 0);
   fill(at("which-empty"), items.length === 0
@@ -149,6 +151,7 @@ function leaveRow() {
 /** The form anew, with the example in it. */
 function restore() {
   state.form = new RowForm(state.contract);
+  at("send").disabled = false;
   fill(at("fields"), state.form.element);
   fill(at("options"), state.explains ? h("p", { class: "check" },
     h("input", { type: "checkbox", id: "explain" }), h("label", { for: "explain" }, "Explain the answer")) : null);
@@ -189,11 +192,9 @@ async function send(event) {
       fill(at("answer"), answerNodes(answer, target));
       at("answer-section").scrollIntoView({ block: "nearest" });
       say(`The answer: ${valueText(answer, target)}.`);
-    }, (problem) => {
-      if (turn === state.turn) refuse(problem, form);
-    });
+    }, (problem) => refuse(problem, form));
   } finally {
-    at("send").disabled = false;
+    if (turn === state.turn) at("send").disabled = false;
   }
 }
 
@@ -206,8 +207,12 @@ function refuse(problem, form) {
   })));
 }
 
-/** Run `work`, saying what goes on; a Problem is shown in `place` and handed to `failed`. */
+/**
+ * Run `work`, saying what goes on; a Problem is shown in `place` and handed to `failed`, unless
+ * something else was chosen in the meantime.
+ */
 async function during(text, place, work, failed = () => {}) {
+  const { turn } = state;
   fill(place);
   say(text);
   try {
@@ -215,6 +220,7 @@ async function during(text, place, work, failed = () => {}) {
     if (at("status").textContent === text) say("");
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
+    if (turn !== state.turn) return;
     say("");
     fill(place, h("div", { class: "note error" }, problemNodes(problem)));
     failed(problem);

@@ -7,13 +7,17 @@ import { figure, h, options } from "./dom.js";
 const OTHER = "other";
 const NOTHING = "";
 
-const ROLES = {
-  subject: "whom the row is about",
-  segment: "a segment",
-  sensitive: "a sensitive attribute",
-  time: "the event's time",
-  calendar: "from the calendar",
-};
+const ROLES = new Map([
+  ["subject", "whom the row is about"],
+  ["segment", "a segment"],
+  ["sensitive", "a sensitive attribute"],
+  ["time", "the event's time"],
+  ["calendar", "from the calendar"],
+]);
+
+const TYPES = new Map([
+  ["number", "number"], ["integer", "whole number"], ["datetime", "time with its zone (RFC 3339)"],
+]);
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 const INTEGER = /^[+-]?\d+$/;
@@ -24,8 +28,9 @@ class Unfit extends Error {}
 /** The form of one row: `element` to show, `read()` for the row, `mark(faults)` for what is wrong. */
 export class RowForm {
   constructor({ signature, example }) {
-    const given = example ?? {};
-    this.fields = signature.columns.map((column, i) => new Field(column, given[column.name], `field-${i}`));
+    // A map, because a column may be called "constructor" or "__proto__".
+    const given = new Map(Object.entries(example ?? {}));
+    this.fields = signature.columns.map((column, i) => new Field(column, given.get(column.name), `field-${i}`));
     const required = this.fields.filter((field) => field.column.input);
     const others = this.fields.filter((field) => !field.column.input);
     this.element = h("div", {},
@@ -38,19 +43,18 @@ export class RowForm {
 
   /** `{row, faults}`: the row, or what stands in its way, with pointers as the service gives them. */
   read() {
-    const row = {};
+    const row = [];
     const faults = [];
     for (const field of this.fields) {
       try {
         const value = field.read();
-        // Not `row[name] = …`: a column may be called __proto__.
-        if (value !== undefined) Object.defineProperty(row, field.column.name, { value, enumerable: true });
+        if (value !== undefined) row.push([field.column.name, value]);
       } catch (error) {
         if (!(error instanceof Unfit)) throw error;
         faults.push({ pointer: field.pointer, detail: error.message });
       }
     }
-    return { row, faults };
+    return { row: Object.fromEntries(row), faults };
   }
 
   /** Mark the fields that `faults` point at, and no others. */
@@ -179,11 +183,10 @@ function numberOf(text, type) {
 
 function hintOf(column) {
   const { type, role, range, categories, personal, nullable, input } = column;
-  const kind = { number: "number", integer: "whole number", datetime: "time with its zone (RFC 3339)" }[type];
   return [
-    kind ?? (type === "string" && categories === null ? "text" : null),
+    TYPES.get(type) ?? (type === "string" && categories === null ? "text" : null),
     range === null ? null : `seen from ${figure(range[0])} to ${figure(range[1])}`,
-    ROLES[role] ?? null,
+    ROLES.get(role) ?? null,
     personal ? "personal" : null,
     nullable && input ? "may have no value" : null,
   ].filter((part) => part !== null).join(" · ");
