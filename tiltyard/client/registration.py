@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import quote
 
 from tiltyard.client.records import Version
@@ -14,6 +14,7 @@ from tiltyard.client.transport import Transport, encode
 from tiltyard.errors import Fault, InvalidInput, NotReady, Unavailable
 from tiltyard.runtime.bundle import MEDIA_TYPES, PARTS, Bundle
 from tiltyard.runtime.identifiers import NAME
+from tiltyard.training.options import Options
 
 Progress = Callable[[str], None]
 
@@ -148,7 +149,9 @@ def wait_for(
         pause = min(LONGEST_POLL_S, pause * 1.5)
 
 
-def build(model: object, *, progress: Progress, **contract: Any) -> Bundle:
+def build(
+    model: object, *, data: Any, target: object, progress: Progress, **options: Unpack[Options]
+) -> Bundle:
     """Convert, profile and prove parity, which needs the extra ``training``."""
     try:
         from tiltyard.training.bundle import build_bundle, summary
@@ -156,7 +159,7 @@ def build(model: object, *, progress: Progress, **contract: Any) -> Bundle:
         raise InvalidInput(
             f"Registering a model needs {exc.name or 'more packages'}: pip install 'tiltyard[training]'."
         ) from exc
-    bundle = build_bundle(model, progress=progress, **contract)
+    bundle = build_bundle(model, data=data, target=target, progress=progress, **options)
     for line in summary(bundle).splitlines():
         progress(line)
     return bundle
