@@ -173,10 +173,7 @@ def join(graph: Any, feeds: Sequence[Feed], features: FeatureSpec) -> None:
     """Put ``numbers`` and ``strings`` in the place of the graph's own inputs; their names are made free."""
     own = {feed.name: f"tiltyard_input_{i}" for i, feed in enumerate(feeds)}
     rename(graph, {**{name: inner(name) for name in (NUMBERS, STRINGS)}, **own})
-    initial = {i.name for i in graph.initializer}
-    kept = [i for i in graph.input if i.name in initial]
-    del graph.input[:]
-    graph.input.extend(kept)
+    del graph.input[:]  # with them the initialisers that old exporters list as inputs
     matrices = (
         (NUMBERS, features.numbers, TensorProto.FLOAT),
         (STRINGS, features.strings, TensorProto.STRING),

@@ -116,6 +116,8 @@ def adopt(content: bytes, wanted: Wanted, *, truth: NDArray[Any] | None) -> Read
     if task != "regression" and (task == "binary") != (len(labels) == 2):
         raise refused("output", f"a {task} model can't have {len(labels)} classes")
     join(model.graph, feeds, wanted.features)
+    # Before version 4 an initialiser had to be an input as well.
+    model.ir_version = max(model.ir_version, 4)
     if not any(imported.domain in ("", "ai.onnx") for imported in model.opset_import):
         model.opset_import.append(helper.make_opsetid("", OPSET))
     tensor = _shape_output(model.graph, inner(output), width, is_single=is_single, is_logits=is_logits)
