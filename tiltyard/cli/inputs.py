@@ -78,6 +78,16 @@ def times_of(model: object, time: str | None) -> list[str]:
     return list(dict.fromkeys([*named, *([time] if time else [])]))
 
 
+def times_by_hand(contract: Path | None) -> list[str]:
+    """Columns that a contract given by hand calls times."""
+    if contract is None:
+        return []
+    _extra("onnx")
+    from tiltyard.training.by_hand import read_contract
+
+    return [column.name for column in read_contract(contract).columns if column.type == "datetime"]
+
+
 def read_times(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> pd.DataFrame:
     """`frame` with text of these columns read as times; without a zone it is UTC.
 
@@ -133,11 +143,25 @@ class Range(click.ParamType):
             self.fail(f"{value!r} names no range: write COLUMN=0:100.", param, ctx)
 
 
+class Named(click.ParamType):
+    """``LABEL=name``."""
+
+    name = "named"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        label, _, name = str(value).partition("=")
+        if not (label and name):
+            self.fail(f"{value!r} names no class: write LABEL=NAME.", param, ctx)
+        return label, name
+
+
 def by_column(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """Repeated options as a mapping; raises `InvalidInput` when a column comes twice."""
     named = dict(pairs)
     if len(named) != len(pairs):
-        raise InvalidInput("A column is named twice by the same option.")
+        raise InvalidInput("A column, or a class, is named twice by the same option.")
     return named
 
 

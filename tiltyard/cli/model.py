@@ -9,12 +9,14 @@ import click
 
 from tiltyard.cli.inputs import (
     Levels,
+    Named,
     Range,
     by_column,
     load_model,
     read_rows,
     read_times,
     take_target,
+    times_by_hand,
     times_of,
 )
 from tiltyard.cli.output import client, connected, progress, show, show_all
@@ -84,6 +86,14 @@ def show_model(name: str, url: str | None, token: str | None, as_json: bool) -> 
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), help="Decision threshold of a binary model; .5 if not given."
 )
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    type=Named(),
+    metavar="LABEL=NAME",
+    help="What a class is called; for every class of the model.",
+)
 @click.option("--sensitive", multiple=True, metavar="COLUMN", help="A sensitive attribute; may be repeated.")
 @click.option("--personal", multiple=True, metavar="COLUMN", help="Personal data; may be repeated.")
 @click.option(
@@ -118,6 +128,18 @@ def show_model(name: str, url: str | None, token: str | None, as_json: bool) -> 
     metavar="SHARE",
     help="Share of rows whose answer may differ from the estimator's; .001 if not given, at most .05.",
 )
+@click.option(
+    "--contract",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of an .onnx file: its data contract as JSON, instead of one inferred from --data.",
+)
+@click.option(
+    "--output",
+    type=click.Choice(["probabilities", "logits"]),
+    default="probabilities",
+    show_default=True,
+    help="Of an .onnx classifier: what its output holds.",
+)
 @click.option("--team", metavar="TEAM", help="The owning team, when the model is to be created.")
 @click.option("--owner", help="Whom to ask about it, when the model is to be created; you, by default.")
 @click.option("--description", default="", help="What is new about this version.")
@@ -129,6 +151,7 @@ def register(
     data_file: Path,
     target: str,
     separator: str,
+    classes: tuple[tuple[str, str], ...],
     categories: tuple[tuple[str, list[str]], ...],
     ranges: tuple[tuple[str, tuple[float, float]], ...],
     url: str | None,
@@ -148,11 +171,13 @@ def register(
     with client(url, token) as tiltyard:
         fitted = load_model(model_file)
         rows, outcomes = take_target(read_rows(data_file, separator=separator), target, data_file)
+        times = [*times_of(fitted, settings["time"]), *times_by_hand(settings["contract"])]
         made = tiltyard.register(
             name,
             fitted,
-            data=read_times(rows, times_of(fitted, settings["time"]), data_file),
+            data=read_times(rows, times, data_file),
             target=outcomes,
+            classes=by_column(classes) or None,
             categories=by_column(categories),
             ranges=by_column(ranges),
             progress=progress,

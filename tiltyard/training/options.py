@@ -92,7 +92,10 @@ class Chosen:
     def _check_alone(self) -> None:
         """A contract says all that the others would."""
         beside = {"task", "tolerance", "output", "contract"}
-        given = [f.name for f in fields(self) if f.name not in beside and getattr(self, f.name) != f.default]
+        nothing: tuple[object, ...] = (None, (), [], {})
+        given = [
+            f.name for f in fields(self) if f.name not in beside and getattr(self, f.name) not in nothing
+        ]
         if given:
             raise InvalidInput(
                 f"contract= says everything about the columns and classes: put {given[0]} into it and leave "

@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from bundles import linear
 from in_process import running_service
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -75,6 +76,37 @@ def test_rows_of_csv_and_parquet_make_the_same_version(service, files, capsys):
     assert code == 0
     assert json.loads(said.out)["version"] == 1
     assert "is this very bundle already" in said.err
+
+
+def test_classes_are_called_as_the_command_says(service, files, capsys):
+    code = register(files, "--target", "late", "--class", "1=late", "--class", "0=on time", "--json")
+
+    assert code == 0
+    assert "(on time, late)" in capsys.readouterr().err
+    assert register(files, "--target", "late", "--class", "1") == 2
+    assert "'1' names no class: write LABEL=NAME" in capsys.readouterr().err
+
+
+def test_a_regression_of_another_framework_has_its_contract_in_a_file(service, files, capsys):
+    (files / "model.onnx").write_bytes(linear([0.5, -0.25]))
+    columns = [{"name": "b", "type": "number"}, {"name": "a", "type": "number", "range": [-9, 9]}]
+    columns.append({"name": "at", "type": "datetime", "role": "time"})
+    rows = pd.read_csv(files / "rows.csv")
+    rows.assign(at="2013-01-01T05:00:00Z").to_csv(files / "rows.csv", index=False)
+    document = {"task": "regression", "target": "late", "columns": columns}
+    (files / "contract.json").write_text(json.dumps(document))
+
+    code = run(
+        "model", "register", "minutes", files / "model.onnx", "--data", files / "rows.csv",
+        "--target", "late", "--contract", files / "contract.json", "--json",
+    )  # fmt: skip
+
+    said = capsys.readouterr()
+    assert code == 0
+    assert json.loads(said.out)["stage"] == "candidate"
+    assert "regression of late" in said.err
+    assert run("model", "show", "minutes") == 0
+    assert "regression" in capsys.readouterr().out
 
 
 def test_a_column_may_be_missing_when_the_command_says_so(service, files, capsys):
