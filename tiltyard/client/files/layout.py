@@ -86,10 +86,11 @@ class Layout:
                 "Choose other names for these by --prefix, for instance --prefix tiltyard_."
             )
 
-    def values(self, outcome: Outcome) -> dict[str, Any]:
-        """The values of one row, in the order of `types`."""
-        found = self._refused(outcome) if isinstance(outcome, Refused) else self._answered(outcome)
-        return {column: found.get(column.removeprefix(self.prefix)) for column in self.types}
+    def values(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+        """The values of rows, each in the order of `types`."""
+        names = [(column, column.removeprefix(self.prefix)) for column in self.types]
+        found = [self._refused(o) if isinstance(o, Refused) else self._answered(o) for o in outcomes]
+        return [{column: values.get(name) for column, name in names} for values in found]
 
     def _answered(self, answer: Prediction) -> Mapping[str, Any]:
         body = answer.body
@@ -104,7 +105,7 @@ class Layout:
             "action": body.get("action"),
             "rules": list(body.get("rules") or ()),
             "model_value": self._value(body.get("model_value")),
-            "warnings": [{"column": w.get("column"), "kind": w.get("kind")} for w in answer.warnings],
+            "warnings": [dict(warning) for warning in answer.warnings],
             "explanation": body.get("explanation"),
             "model_version": answer.version,
             "prediction_id": answer.id,

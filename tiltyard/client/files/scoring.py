@@ -16,7 +16,7 @@ from tiltyard.client.files.layout import Outcome, Refused
 from tiltyard.client.files.values import Preparer, moment
 from tiltyard.client.rows import MAX_EXPLAINED, MAX_ROWS, Request
 from tiltyard.contract.signature import Signature
-from tiltyard.errors import Fault, InvalidRows, TiltyardError
+from tiltyard.errors import Fault, InvalidInput, InvalidRows, TiltyardError
 
 _PLACE = re.compile(r"/(rows|ids|at|subjects)/(\d+)(?:/(.*))?")
 _SAME_ID = re.compile(r"repeats /ids/(\d+)")
@@ -98,6 +98,7 @@ class Scorer:
         times = self._column(chunk, self._question.time_column)
         found: dict[int, Outcome] = {}
         wanted = list(range(len(rows)))
+        most = len(rows)
         while wanted:
             done = 0
             try:
@@ -108,7 +109,7 @@ class Scorer:
                     at=None if times is None else [str(moment(times[i])) for i in wanted],
                     explain=self._question.explain,
                 )
-                for part in request.batches():
+                for part in request.batches(max_rows=most):
                     answers = self._client.answer(self._question.model, part, version=self._question.version)
                     found.update(zip(wanted[done:], answers, strict=False))
                     done += len(part.rows)
@@ -117,6 +118,11 @@ class Scorer:
                 if not self._question.keeps_going:
                     raise self._placed(refused) from error
                 found.update({i: Refused(tuple(reasons)) for i, reasons in refused.items()})
+            except InvalidInput as error:
+                # Explaining is limited by its cost as well, and that only the service knows.
+                if most == 1 or {fault.pointer for fault in error.faults} != {"/explain"}:
+                    raise
+                most = min(most, len(wanted) - done) // 2 or 1
             wanted = [i for i in wanted if i not in found]
         return [found[i] for i in range(len(rows))]
 

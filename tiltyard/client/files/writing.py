@@ -44,7 +44,7 @@ class Results:
         writer = self._writer or self._begin(layout)
         if self._rows.columns is None:
             layout.check({name for row in answered.chunk.rows for name in row}, self._rows.name)
-        writer.write(answered.chunk, [layout.values(outcome) for outcome in answered.outcomes])
+        writer.write(answered.chunk, layout.values(answered.outcomes))
 
     def close(self) -> None:
         """End the file; rows without an answer to go by give it its first line all the same."""
