@@ -1,13 +1,12 @@
 """skl2onnx made ready: the boosters' converters, and protobuf 7.
 
-Importing this module imports skl2onnx; XGBoost's and LightGBM's converters are
-registered when a model of theirs is met.
+Importing this module imports skl2onnx; the boosters' converters are registered
+when a model of theirs is met.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import warnings
 from collections.abc import Iterator
@@ -18,18 +17,12 @@ import numpy as np
 import skl2onnx
 from skl2onnx.common._container import ModelComponentContainer
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-from skl2onnx.common.shape_calculator import (
-    calculate_linear_classifier_output_shapes,
-    calculate_linear_regressor_output_shapes,
-)
 
 from tiltyard.errors import Fault, UnconvertibleModel
 from tiltyard.runtime.model import NUMBERS, STRINGS
-from tiltyard.training import isotonic, levels
-from tiltyard.training.refusals import parts
+from tiltyard.training import boosters, isotonic, levels
 
 OPSETS = {"": 15, "ai.onnx.ml": 3}
-CLASSIFIER_OPTIONS = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
 
 
 def convert_pipeline(model: Any, *, numbers: int, strings: int, is_classifier: bool) -> Any:
@@ -41,13 +34,13 @@ def convert_pipeline(model: Any, *, numbers: int, strings: int, is_classifier: b
         With skl2onnx's own words, if it knows no way.
     """
     levels.register()
-    _register_boosters(model)
+    boosters.register(model)
     inputs: list[tuple[str, Any]] = []
     if numbers:
         inputs.append((NUMBERS, FloatTensorType([None, numbers])))
     if strings:
         inputs.append((STRINGS, StringTensorType([None, strings])))
-    model = _readied(model)
+    model = boosters.readied(model)
     options = {id(model): {"zipmap": False}} if is_classifier else None
     try:
         with _quiet(), _integers_for_protobuf_7(), isotonic.interpolated():
@@ -64,55 +57,6 @@ def convert_pipeline(model: Any, *, numbers: int, strings: int, is_classifier: b
             "it does before training.",
             faults=[Fault("/model", " ".join(str(exc).split())[:500] or type(exc).__name__)],
         ) from exc
-
-
-def _register_boosters(model: Any) -> None:
-    kinds = {type(estimator).__module__.split(".")[0] for _, estimator in parts(model)}
-    if "xgboost" in kinds:
-        import xgboost
-        from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
-
-        _register(xgboost.XGBClassifier, "XGBoostXGBClassifier", convert_xgboost, is_classifier=True)
-        _register(xgboost.XGBRegressor, "XGBoostXGBRegressor", convert_xgboost, is_classifier=False)
-    if "lightgbm" in kinds:
-        import lightgbm
-        from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
-
-        _register(lightgbm.LGBMClassifier, "LightGbmLGBMClassifier", convert_lightgbm, is_classifier=True)
-        _register(lightgbm.LGBMRegressor, "LightGbmLGBMRegressor", convert_lightgbm, is_classifier=False)
-
-
-def _register(kind: type, alias: str, converter: Any, *, is_classifier: bool) -> None:
-    skl2onnx.update_registered_converter(
-        kind,
-        alias,
-        calculate_linear_classifier_output_shapes
-        if is_classifier
-        else calculate_linear_regressor_output_shapes,
-        converter,
-        options=CLASSIFIER_OPTIONS if is_classifier else {"split": None},
-        overwrite=True,
-    )
-
-
-def _readied(model: Any) -> Any:
-    """The model with copies of what its converters can't read as it is; the original stays untouched."""
-    memo: dict[int, Any] = {
-        id(estimator): _without_feature_names(estimator)
-        for _, estimator in parts(model)
-        if type(estimator).__module__.startswith("xgboost")
-        and estimator.get_booster().feature_names is not None
-    }
-    return copy.deepcopy(model, memo) if memo else model
-
-
-def _without_feature_names(estimator: Any) -> Any:
-    """XGBoost's converter reads columns as f0, f1, … and nothing else."""
-    twin = copy.deepcopy(estimator)
-    booster = twin.get_booster()
-    booster.feature_names = None
-    booster.feature_types = None
-    return twin
 
 
 @contextlib.contextmanager

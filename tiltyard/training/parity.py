@@ -178,7 +178,8 @@ def _neighbours(converted: Converted, served: ServedModel, wide: pd.DataFrame) -
         for k, threshold in enumerate(thresholds):
             start = wide.iloc[[k % len(wide)]]
             for towards in (-np.inf, np.inf):
-                near = float(np.nextafter(threshold, np.float32(towards)))
+                with np.errstate(over="ignore"):
+                    near = float(np.nextafter(threshold, np.float32(towards)))
                 if np.isfinite(near):
                     rows.append(frames.with_cells(start, {names[i]: near}))
     return rows

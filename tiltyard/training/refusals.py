@@ -29,6 +29,10 @@ SCALERS = frozenset(
         "PowerTransformer", "QuantileTransformer",
     }
 )  # fmt: skip
+SEVERAL_VALUES = frozenset(
+    {"MultiRMSE", "MultiRMSEWithMissingValues", "MultiQuantile", "RMSEWithUncertainty"}
+)
+"""Losses of CatBoost."""
 THRESHOLDED = frozenset({"TunedThresholdClassifierCV", "FixedThresholdClassifier"})
 
 _STEP_LINE = (
@@ -49,10 +53,6 @@ _ADVICE = {
     "SplineTransformer": "it has no ONNX form: use KBinsDiscretizer(encode='onehot-dense')",
     "TransformedTargetRegressor": "it has no ONNX form: transform the target before training, "
     "model.fit(X, np.log1p(y)), and register that model",
-    "CatBoostClassifier": "CatBoost is not supported yet: use HistGradientBoostingClassifier(), "
-    "xgboost.XGBClassifier() or lightgbm.LGBMClassifier()",
-    "CatBoostRegressor": "CatBoost is not supported yet: use HistGradientBoostingRegressor(), "
-    "xgboost.XGBRegressor() or lightgbm.LGBMRegressor()",
     "FunctionTransformer": f"ONNX holds no Python function: {_STEP_LINE}",
     "HashingVectorizer": "text columns of many words are not supported: encode them before training",
     "TfidfVectorizer": "text columns of many words are not supported: encode them before training",
@@ -125,6 +125,8 @@ def check_structure(model: Any) -> None:
             raise refuse(where, estimator, _ADVICE[name])
         _check_categories(where, estimator)
         _check_settings(where, estimator)
+        if type(estimator).__module__.startswith("catboost"):
+            _check_catboost(where, estimator)
         _check_scaled_trees(where, estimator)
 
 
@@ -177,6 +179,44 @@ def _check_settings(where: str, estimator: Any) -> None:
         )
     if name == "CalibratedClassifierCV" and estimator.method == "temperature":
         raise refuse(where, estimator, "temperature scaling has no ONNX form: use method='sigmoid'")
+
+
+def _check_catboost(where: str, estimator: Any) -> None:
+    """What CatBoost's own ONNX export leaves out, gets wrong or fails at."""
+    if not estimator.is_fitted():
+        raise refuse(where, estimator, "it isn't fitted")
+    loss = estimator.get_all_params()["loss_function"].split(":")[0]
+    labels = getattr(estimator, "classes_", None)
+    unheard = (
+        (
+            len(estimator.get_cat_feature_indices()),
+            "native categories (cat_features=…) are left out of its ONNX export: encode them with "
+            "OneHotEncoder(handle_unknown='ignore', sparse_output=False) and leave cat_features out",
+        ),
+        (
+            len(estimator.get_text_feature_indices()) + len(estimator.get_embedding_feature_indices()),
+            "text_features= and embedding_features= have no ONNX form: compute them before training",
+        ),
+        (
+            estimator.get_all_params().get("grow_policy", "SymmetricTree") != "SymmetricTree",
+            "only symmetric trees have an ONNX export: set grow_policy='SymmetricTree'",
+        ),
+        (
+            loss == "MultiClassOneVsAll",
+            "its probabilities don't add up to 1, those of its export do: set loss_function='MultiClass'",
+        ),
+        (
+            loss in SEVERAL_VALUES,
+            f"loss_function={loss!r} predicts several values a row; one target is supported",
+        ),
+        (
+            labels is not None and len(labels) > 0 and np.asarray(labels).dtype.kind in "fb",
+            "its ONNX export knows classes that are whole numbers or text: fit it on y.astype(int)",
+        ),
+    )
+    for is_met, advice in unheard:
+        if is_met:
+            raise refuse(where, estimator, advice)
 
 
 def _check_scaled_trees(where: str, estimator: Any) -> None:

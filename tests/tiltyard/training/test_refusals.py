@@ -258,13 +258,6 @@ def test_transformed_target_is_refused(rows):
         convert(model, rows)
 
 
-def test_catboost_is_refused_without_being_imported(rows):
-    stub = type("CatBoostClassifier", (), {"predict": lambda self, X: X})
-
-    with pytest.raises(UnconvertibleModel, match="CatBoost is not supported yet"):
-        convert(stub(), rows)
-
-
 def test_time_column_without_a_feature_step_is_refused(held_out):
     frame = flights()[["wind", "departed"]]
     model = make_pipeline(
