@@ -19,6 +19,7 @@ from tiltyard import Client
 from tiltyard.cli import main
 from tiltyard.client.registration import Registration, silent
 from tiltyard.client.transport import Transport
+from tiltyard.errors import NotFound, Unavailable
 
 ADDED = [
     "prediction",
@@ -299,8 +300,6 @@ def test_columns_named_like_the_added_ones_are_told_apart_by_a_prefix(predict, f
 
 def test_a_service_without_contracts_is_asked_with_guessed_types(predict, file, monkeypatch):
     def not_there(self, name, version):
-        from tiltyard.errors import NotFound
-
         raise NotFound("There is no such route.")
 
     monkeypatch.setattr(Client, "contract", not_there)
@@ -362,3 +361,42 @@ def test_models_that_are_not_there_are_not_found(predict, file):
 
     assert result.exit_code == 1
     assert "There is no model 'other'" in result.stderr
+
+
+def test_a_request_that_fails_on_the_way_is_repeated_with_its_ids(predict, file, server, monkeypatch):
+    reign = {"model": "delays", "version": 1, "generation": 1, "started_at": "2026-01-02T03:04:05Z"}
+    answer = {"id": "x", "value": "yes", "score": 0.9, "warnings": [], "action": "answer"}
+    server.answers = [
+        (200, {}, {**reign, "action": "promote"}),
+        (404, {}, {"type": "/problems/not-found", "detail": "There is no such route."}),
+        (503, {}, {"type": "/problems/unavailable", "detail": "Busy."}),
+        None,
+        (200, {}, {"model": "delays", "version": 1, "role": "champion", "predictions": [answer]}),
+    ]
+    monkeypatch.setenv("TILTYARD_URL", server.url)
+    monkeypatch.setattr("tiltyard.client.transport.FIRST_WAIT_S", 0.0)
+
+    result = predict(file("a,b\n1,2\n"))
+
+    asked = [json.loads(seen.body) for seen in server.seen if seen.method == "POST"]
+    assert result.exit_code == 0
+    assert len(asked) == 3
+    assert asked[0] == asked[1] == asked[2]
+    assert len(asked[0]["ids"]) == 1
+
+
+def test_a_service_that_stays_away_is_code_3_and_says_where_to_go_on(predict, file, service, monkeypatch):
+    answer = Client.answer
+
+    def answer_twice(self, name, request, *, version=None):
+        if request.rows[0]["b"] >= 20:
+            raise Unavailable("The service can't be reached.")
+        return answer(self, name, request, version=version)
+
+    monkeypatch.setattr(Client, "answer", answer_twice)
+
+    result = predict(file("a,b\n" + "".join(f"1,{i}\n" for i in range(40))), "--batch", "10")
+
+    assert result.exit_code == 3
+    assert len(result.table) == 20
+    assert "20 rows before are answered; go on after them with --skip 20." in result.stderr
