@@ -30,6 +30,8 @@ class Resolved(NamedTuple):
     team: str
     role: str
     target: Target | None
+    refused: NotReady | None = None
+    """Why the version can't answer; told to no one before the caller's rights are known."""
 
 
 class Predictor:
@@ -62,18 +64,15 @@ class Predictor:
         return Resolved(name.model, answering.team, name.alias or CHAMPION, answering.target)
 
     def resolve_version(self, model: str, number: int) -> Resolved | None:
-        """A version by its number, read afresh: role ``direct``, never a part of a gate.
-
-        Raises
-        ------
-        NotReady
-            If the version hasn't passed its examination.
-        """
+        """A version by its number, read afresh: role ``direct``, never a part of a gate."""
         head = self._lineage.model(model)
         if head is None:
             return None
         version = self._lineage.version(model, number)
-        target = None if version is None else _target_of(version)
+        try:
+            target = None if version is None else _target_of(version)
+        except NotReady as refused:
+            return Resolved(model, head.team, DIRECT, None, refused)
         return Resolved(model, head.team, DIRECT, target)
 
     def answer(
@@ -85,9 +84,13 @@ class Predictor:
         ------
         NotFound
             If the name leads to no version yet.
+        NotReady
+            If the version hasn't passed its examination.
         InvalidRows
             If a row breaks the contract.
         """
+        if resolved.refused is not None:
+            raise resolved.refused
         target = resolved.target
         if target is None:
             raise NotFound(

@@ -191,4 +191,4 @@ def test_a_version_that_did_not_pass_does_not_answer(stage, state):
     stage.register(1, logistic_bundle(), stage=state)
 
     with pytest.raises(NotReady, match=f"Version 1 of 'delays' is {state}"):
-        stage.predictor.resolve_version("delays", 1)
+        stage.ask(stage.predictor.resolve_version("delays", 1))
