@@ -94,10 +94,7 @@ class CsvRows:
             except StopIteration:
                 return None
             except csv.Error as exc:
-                raise InvalidInput(
-                    f"{self.name}, line {place}, is no CSV: {exc}. "
-                    "Is a quote left open, or not doubled within quotes?"
-                ) from exc
+                raise InvalidInput(f"{self.name}, line {place}, is no CSV: {_said(exc)}") from exc
         if place > 1 and len(cells) != len(self.columns):
             raise InvalidInput(
                 f"{self.name}, line {place}, has {len(cells)} values for the {len(self.columns)} columns of "
@@ -105,6 +102,12 @@ class CsvRows:
                 "Put a value that holds the separator in double quotes."
             )
         return place, cells
+
+
+def _said(error: csv.Error) -> str:
+    if "new-line character" in str(error):
+        return "a carriage return stands outside of quotes. Lines end with a line feed, or with both."
+    return f"{error}. Is a quote left open, or not doubled within quotes?"
 
 
 def _separator(first: str, wanted: Collection[str]) -> str:
@@ -126,14 +129,20 @@ class CsvWriter:
     """
 
     def __init__(self, out: TextIO, separator: str) -> None:
-        self._writer = csv.writer(out, delimiter=separator, lineterminator="\n")
+        self._plain = csv.writer(out, delimiter=separator, lineterminator="\n")
+        self._quoted = csv.writer(out, delimiter=separator, lineterminator="\n", quoting=csv.QUOTE_ALL)
 
     def begin(self, columns: Sequence[str], added: Sequence[str]) -> None:
-        self._writer.writerow([*columns, *added])
+        self._row([*columns, *added])
 
     def write(self, chunk: Chunk, added: Sequence[Mapping[str, Any]]) -> None:
         for cells, values in zip(chunk.origin, added, strict=True):
-            self._writer.writerow([*cells, *map(_cell, values.values())])
+            self._row([*cells, *map(_cell, values.values())])
+
+    def _row(self, cells: Sequence[Any]) -> None:
+        # Python leaves a lone carriage return unquoted when lines don't end with one, and then can't read it.
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (self._quoted if has_return else self._plain).writerow(cells)
 
     def close(self) -> None:
         """Nothing is held back."""

@@ -125,6 +125,7 @@ def test_a_separator_that_is_named_is_taken():
         ("a,b\n1\n", "line 2, has 1 values"),
         ('a,b\n1,"x\n2,y\n', "line 2, is no CSV: .*quote"),
         ('a,b\n1,"x"y\n', "line 2, is no CSV"),
+        ("a,b\r1,2\r3,4\r", "line 1, is no CSV: a carriage return"),
     ],
 )
 def test_broken_csv_is_refused_with_its_line(content, said):
