@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from tiltyard.contract.signature import Signature
 from tiltyard.errors import Fault, ParityFailed, TiltyardError
-from tiltyard.runtime.bundle import MODEL, SIGNATURE, canonical
-from tiltyard.runtime.model import ServedModel
+from tiltyard.runtime.bundle import canonical
+from tiltyard.runtime.model import ServedModel, open_session
 from tiltyard.runtime.parity import ParityReport, ParityRule, compare
 from tiltyard.training import frames
 from tiltyard.training.convert import Converted
@@ -80,7 +80,8 @@ def prove(
         With every reason, and what usually mends it.
     """
     rule = rule_of(tolerance)
-    served = ServedModel.open({MODEL: converted.content, SIGNATURE: canonical(signature.to_json())})
+    # The reference of the bundle needs the scores that come from here, so it isn't there yet.
+    served = ServedModel(Signature.from_json(signature.to_json()), open_session(converted.content))
     generator = np.random.default_rng(0)
     inputs = data[list(converted.columns)].reset_index(drop=True)
     drawn = drawn_apart(
