@@ -44,7 +44,7 @@ function forget() {
   state.turn += 1;
   Object.assign(state, { roles: [], targets: [], contract: null, form: null });
   for (const id of ["caller", "which-section", "row-section", "answer-section"]) show(at(id), false);
-  for (const id of ["caller-text", "model", "target", "fields", "answer", "answer-problem", "which-problem", "curl"]) {
+  for (const id of ["caller-text", "model", "target", "fields", "options", "answer", "answer-problem", "which-problem", "curl"]) {
     fill(at(id));
   }
   show(at("token-form"));
@@ -63,7 +63,7 @@ async function listModels() {
     ? h("p", { class: "note" }, "Your teams have no model yet. The client library's ", h("code", {}, "register"),
       " makes one of a fitted estimator.")
     : isWhole ? null : h("p", { class: "hint" }, `The first ${items.length} models.`));
-  const named = decodeURIComponent(location.hash.slice(1));
+  const named = location.hash.slice(1);
   const names = items.map((model) => model.name);
   fill(at("model"), options(names.map((name) => [name, name]), names.includes(named) ? named : names[0]));
   if (names.length > 0) await chooseModel();

@@ -112,6 +112,14 @@ def test_every_control_has_its_label():
     assert controls <= labelled
 
 
+def test_no_browser_is_asked_to_keep_the_token():
+    tags = Links(assets.html("docs.html")).tags
+
+    (token,) = (attributes for tag, attributes in tags if tag == "input")
+    assert (token["type"], token["autocomplete"]) == ("text", "off")
+    assert ".secret { -webkit-text-security: disc; }" in assets.asset("docs.css")
+
+
 @pytest.mark.parametrize("name", [*assets.OWN, *assets.VENDORED])
 def test_files_are_served_as_text_to_be_kept_for_good(stage, name):
     answer = stage.call("GET", f"/docs/assets/{assets.release()}/{name}")

@@ -179,6 +179,19 @@ def test_the_form_sends_every_type_as_it_is(registry, signed_in):
     assert seen.complaints == []
 
 
+@pytest.mark.parametrize("fragment", ["#second", "#nobody", "#%zz"])
+def test_a_link_opens_with_its_model(registry, service, visit, fragment):
+    registry.model("first", versions=1, promote=True)
+    registry.model("second", versions=1, promote=True)
+
+    seen = visit(f"{service.url}/docs{fragment}")
+    sign_in(seen.page, service.token("caller"))
+
+    seen.page.locator("#send").wait_for()
+    assert seen.page.locator("#model").input_value() == ("second" if fragment == "#second" else "first")
+    assert seen.complaints == []
+
+
 def test_what_may_be_left_out_is_sent_when_it_is_filled_in(registry, signed_in):
     registry.model(versions=1, promote=True)
     page = signed_in().page
