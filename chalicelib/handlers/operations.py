@@ -157,7 +157,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "post",
         f"{_MODEL}/versions",
         "registerVersion",
-        "Register an uploaded bundle; 200 when it is there already",
+        "Register an uploaded bundle; 200 when it is there already and wasn't rejected",
         {200: schemas.Version, 202: schemas.Version},
         REGISTER,
         schemas.NewVersion,

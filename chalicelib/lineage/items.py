@@ -204,12 +204,13 @@ def version_item(version: Version) -> Item:
         "registered_by": version.registered_by,
         "description": version.description,
         "examination": None if version.examination is None else _examination_item(version.examination),
+        "retried_at": None if version.retried_at is None else text_of(version.retried_at),
         "revision": version.revision,
     }
     if version.stage == "validating":
         # Only what waits for its examination is in the index, oldest first.
         item["lpk"] = VALIDATING
-        item["lsk"] = f"{item['registered_at']}#{version.model}#{version.number:06d}"
+        item["lsk"] = f"{text_of(version.waiting_since)}#{version.model}#{version.number:06d}"
     return item
 
 
@@ -224,6 +225,7 @@ def version_from(item: Item) -> Version:
         registered_by=item["registered_by"],
         description=item["description"],
         examination=None if item["examination"] is None else _examination_from(item["examination"]),
+        retried_at=None if item.get("retried_at") is None else time_of(item["retried_at"]),
         revision=item["revision"],
     )
 

@@ -70,7 +70,8 @@ class Version:
 
     `digest` is the SHA-256 of the canonical manifest (RFC 8785); `files` are the
     bundle's files by name, the manifest included; `registered_by` is an actor's
-    pseudonym.
+    pseudonym. `retried_at` is when a rejected version was last handed in again,
+    and its examination began anew.
     """
 
     model: str
@@ -82,7 +83,13 @@ class Version:
     registered_by: str
     description: str = ""
     examination: Examination | None = None
+    retried_at: datetime | None = None
     revision: int = 0
+
+    @property
+    def waiting_since(self) -> datetime:
+        """When its last examination was asked for."""
+        return self.retried_at or self.registered_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,13 +121,13 @@ def sweep(
     too_late = Finding(
         (
             f"The examination didn't come to an end within {patience.total_seconds() / 60:g} minutes; "
-            "register a new version, and tell the operator if this happens again.",
+            "register the same bundle again to have it retried, and tell the operator if this happens twice.",
         )
     )
     while True:
         page = lineage.validating(limit=_PAGE, cursor=cursor)
         for version in page.items:
-            if attempt.at - version.registered_at > patience:
+            if attempt.at - version.waiting_since > patience:
                 # A model that is changed all the time waits for the next sweep; the others don't wait for it.
                 with contextlib.suppress(LostRace):
                     concluded = _conclude(version, too_late, lineage, pseudonyms, attempt)

@@ -24,7 +24,8 @@ EXAMINED: frozenset[Stage] = frozenset({"candidate", "challenger", "champion", "
 
 _WHY_NOT: Mapping[Stage, str] = {
     "validating": "it is still being examined; read the version again in a few seconds",
-    "rejected": "its examination rejected it; the version's reasons say why",
+    "rejected": "its examination rejected it; the version's reasons say why, and registering "
+    "the same bundle again has it examined again",
     "archived": "it was archived",
 }
 

@@ -38,7 +38,11 @@ log = logging.getLogger("tiltyard.registry")
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a registration came to: `is_new` is False when the same bundle was there already."""
+    """What a registration came to.
+
+    `is_new` is False when the same bundle was there already, and no examination
+    was begun: not when it had been rejected.
+    """
 
     version: Version
     is_new: bool
@@ -195,6 +199,10 @@ def register_version(
 ) -> Registration:
     """Make a version of an uploaded bundle and have it examined.
 
+    The same bundle again is the same version. If that was rejected it is
+    examined again under its number: what was at fault may have been the
+    machine, or a limit that has been raised since.
+
     Raises
     ------
     InvalidBundle
@@ -205,7 +213,7 @@ def register_version(
     content = rules.manifest_bytes(manifest, find_model(lineage, name))
     digest = sha256(content)
     known = lineage.version_by_digest(name, digest)
-    if known is not None:
+    if known is not None and known.stage != "rejected":
         return Registration(known, is_new=False)
     files = rules.blobs(manifest)
     _check_uploads(artifacts, files)
@@ -216,6 +224,8 @@ def register_version(
 
     def change() -> Registration:
         known = lineage.version_by_digest(name, digest)
+        if known is not None and known.stage == "rejected":
+            return _retried(lineage, pseudonyms, known, attempt=attempt)
         if known is not None:
             return Registration(known, is_new=False)
         return _registered(lineage, pseudonyms, name, files, description=description, attempt=attempt)
@@ -264,6 +274,26 @@ def _registered(
         )
     )
     return Registration(replace(version, revision=version.revision + 1), is_new=True)
+
+
+def _retried(
+    lineage: LineageStore, pseudonyms: Pseudonyms, rejected: Version, *, attempt: Attempt
+) -> Registration:
+    """Have a rejected version examined again; its registration stays as it is on record."""
+    version = replace(rejected, stage="validating", examination=None, retried_at=attempt.at)
+    lineage.commit(
+        Change(
+            model=find_model(lineage, rejected.model),
+            attempt=attempt,
+            action="version.retry",
+            object=f"version:{version.digest}",
+            before=state_digest(rejected, commitment=pseudonyms.commitment),
+            after=state_digest(version, commitment=pseudonyms.commitment),
+            writes=(Put(version),),
+            result={"model": version.model, "version": version.number},
+        )
+    )
+    return Registration(replace(version, revision=rejected.revision + 1), is_new=True)
 
 
 def _check_uploads(artifacts: ArtifactStore, files: Mapping[str, Blob]) -> None:

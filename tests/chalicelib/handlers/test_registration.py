@@ -196,13 +196,7 @@ def test_registered_version_is_announced_after_the_commit(stage):
 
     assert read.json["stage"] == "validating"
     assert read.json["registered_by"].startswith("ada@example.org")
-    assert set(read.json["files"]) == {
-        "model.onnx",
-        "signature.json",
-        "profile.json",
-        "parity.json",
-        "manifest.json",
-    }
+    assert set(read.json["files"]) == set(logistic_bundle().files)
     assert [json.loads(sent) for sent in stage.at_hand.examination_queue.sent] == [
         {"model": "delays", "version": number}
     ]
@@ -235,6 +229,45 @@ def test_same_bundle_is_the_same_version(stage, changes):
     assert (again.status, again.json["version"], again.json["stage"]) == (200, number, "candidate")
     assert changes() == before
     assert len(stage.at_hand.examination_queue.sent) == 1
+
+
+def test_rejected_bundle_is_examined_again_when_it_is_handed_in_again(stage, changes):
+    stage.add_model()
+    number = stage.add_version(accepted=False)
+    stage.at_hand.accept("delays", number, reasons=("the machine was slow",))
+    registered = stage.at_hand.lineage.version("delays", number)
+    before, body = changes(), {"manifest": logistic_bundle((0.5, -0.25)).manifest}
+
+    key = {"Idempotency-Key": "again"}
+    path = "/v1/models/delays/versions"
+    retried = stage.call("POST", path, body, role="scientist", headers=key)
+    answered_again = stage.call("POST", path, body, role="scientist", headers=key)
+    at_work = stage.call("POST", path, body, role="scientist")
+
+    assert (retried.status, answered_again.status, at_work.status) == (202, 202, 200)
+    assert retried.headers["Location"] == f"/v1/models/delays/versions/{number}"
+    assert (retried.json["stage"], retried.json["reasons"]) == ("validating", [])
+    assert (retried.json["version"], retried.json["examined_at"]) == (number, None)
+    version = stage.at_hand.lineage.version("delays", number)
+    assert version.registered_at == registered.registered_at
+    assert version.waiting_since >= registered.examination.at
+    assert changes() == before + 1
+    assert len(stage.at_hand.examination_queue.sent) == 2
+    schemas.Version.model_validate(retried.json)
+
+
+def test_rejected_bundle_whose_files_are_gone_is_refused_and_stays_rejected(stage, changes):
+    stage.add_model()
+    number = stage.add_version(accepted=False)
+    stage.at_hand.accept("delays", number, reasons=("no",))
+    bundle, before = logistic_bundle((0.5, -0.25)), changes()
+    del stage.at_hand.artifacts.stored[bundle.manifest["files"]["model.onnx"]["sha256"]]
+
+    again = stage.call("POST", "/v1/models/delays/versions", {"manifest": bundle.manifest}, role="scientist")
+
+    assert (again.status, again.problem) == (422, "artifact-missing")
+    assert stage.at_hand.lineage.version("delays", number).stage == "rejected"
+    assert changes() == before
 
 
 def test_broken_queue_fails_no_registration(stage, caplog):

@@ -122,6 +122,20 @@ def test_an_examined_version_keeps_its_reasons_and_leaves_the_waiting_list(store
     assert [v.number for v in listed(store.lineage.validating)] == [2]
 
 
+def test_a_retried_version_waits_behind_those_that_came_before_its_retry(store):
+    head = store.lineage.commit(creation(new_model()))
+    for _ in range(2):
+        head = store.lineage.commit(registration(head))
+    first = store.lineage.version(head.name, 1)
+    retried = replace(first, retried_at=NOON + timedelta(hours=1))
+
+    store.lineage.commit(Change(head, attempt_at(), "version.retry", "x", None, None, writes=(Put(retried),)))
+
+    found = listed(store.lineage.validating)
+    assert [v.number for v in found] == [2, 1]
+    assert found[1] == replace(retried, revision=2)
+
+
 def test_the_same_bundle_cannot_become_two_versions(store):
     head = store.lineage.commit(creation(new_model()))
     head = store.lineage.commit(registration(head, bundle="twin"))

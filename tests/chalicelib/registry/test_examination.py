@@ -482,6 +482,24 @@ def test_sweep_sends_again_what_is_validating_and_rejects_what_waited_an_hour(se
     assert service.sweep(NOON + timedelta(minutes=62)) == examination.Sweep(resent=1, rejected=0)
 
 
+def test_sweep_gives_a_retried_version_its_hour(service):
+    version = service.register(bundle_of(), at=NOON)
+    service.sweep(NOON + timedelta(hours=2))
+    rejected = service.lineage.version("flights", version.number)
+    assert rejected.stage == "rejected"
+    retried = replace(rejected, stage="validating", examination=None, retried_at=NOON + timedelta(hours=3))
+    head = service.lineage.model("flights")
+    service.lineage.commit(
+        Change(head, attempt(NOON), "version.retry", "x", None, None, writes=(Put(retried),))
+    )
+
+    soon = service.sweep(NOON + timedelta(hours=3, minutes=59))
+    late = service.sweep(NOON + timedelta(hours=4, minutes=1))
+
+    assert soon == examination.Sweep(resent=1, rejected=0)
+    assert late == examination.Sweep(resent=0, rejected=1)
+
+
 def test_sweep_goes_on_after_a_lost_race(service, monkeypatch):
     service.register(bundle_of(), at=NOON)
     service.register(bundle_of(parity=parity_document(rows=ROWS[:4])), at=NOON + timedelta(minutes=50))

@@ -79,6 +79,23 @@ def test_one_bundle_registered_at_once_is_one_version(at_hand):
     assert len(at_hand.examination_queue.sent) == 1
 
 
+def test_rejected_bundle_handed_in_at_once_is_retried_once(at_hand):
+    create(at_hand)
+    registered = register(at_hand, 0.5).version
+    at_hand.accept("delays", 1, reasons=("too slow",))
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: register(at_hand, 0.5), range(4)))
+
+    assert sum(r.is_new for r in made) == 1
+    assert len(at_hand.examination_queue.sent) == 2
+    retried = at_hand.lineage.version("delays", 1)
+    assert (retried.stage, retried.examination) == ("validating", None)
+    assert retried.registered_at == registered.registered_at
+    log = [item["entry"] for item in at_hand.lineage.table.dump() if item["pk"] == "AUDIT#PENDING"]
+    assert sum(b'"version.retry"' in entry for entry in log) == 1
+
+
 def test_lineage_goes_from_a_version_to_its_files_and_back(at_hand):
     create(at_hand)
     version = register(at_hand, 0.5).version
