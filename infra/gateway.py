@@ -27,10 +27,6 @@ def _answer(status: int | None, error: type[errors.TiltyardError], detail: str) 
     return Answer(status, error.problem, error.title, detail)
 
 
-def _throttled(detail: str) -> Answer:
-    return Answer(429, "too-many-requests", "Too many requests", detail)
-
-
 _NO_ROUTE = _answer(404, errors.NotFound, "There is no such route: /openapi.json lists those that there are.")
 _NO_TOKEN = _answer(401, errors.Unauthenticated, "Send a valid token as `Authorization: Bearer …`.")
 _REFUSED = _answer(403, errors.Forbidden, "This request is not allowed.")
@@ -54,10 +50,10 @@ ANSWERS = {
     "INVALID_SIGNATURE": _NO_TOKEN,
     # What API Gateway says of a path or method that it doesn't know.
     "MISSING_AUTHENTICATION_TOKEN": _NO_ROUTE,
-    "QUOTA_EXCEEDED": _throttled("The quota is used up."),
+    "QUOTA_EXCEEDED": _answer(429, errors.TooManyRequests, "The quota is used up."),
     "REQUEST_TOO_LARGE": _answer(413, errors.PayloadTooLarge, "A body may have 3 MB."),
     "RESOURCE_NOT_FOUND": _NO_ROUTE,
-    "THROTTLED": _throttled("Slow down and try again."),
+    "THROTTLED": _answer(429, errors.TooManyRequests, "Slow down and try again."),
     "UNAUTHORIZED": _NO_TOKEN,
     "UNSUPPORTED_MEDIA_TYPE": _answer(415, errors.UnsupportedMediaType, "Send `application/json`."),
     "WAF_FILTERED": _REFUSED,

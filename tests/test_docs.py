@@ -38,18 +38,16 @@ def test_every_route_has_its_document_and_no_other_is_documented():
 
 
 def test_every_problem_type_has_its_document_with_class_and_status():
-    rows = re.findall(
-        r"^\| `([a-z-]+)` \| (?:`(\w+)`|–) \| (\d+) \|", document("docs/problems.md"), re.MULTILINE
-    )
+    rows = re.findall(r"^\| `([a-z-]+)` \| `(\w+)` \| (\d+) \|", document("docs/problems.md"), re.MULTILINE)
     documented = {slug: (name, int(status)) for slug, name, status in rows}
 
     for error in every_error():
         assert documented[error.problem] == (error.__name__, problems.status_of(error))
 
 
-def test_problems_of_the_gateway_and_of_chalice_have_their_document():
+def test_problems_of_the_gateway_have_their_document():
     gateway = importlib.import_module("infra.gateway")
-    answered = {answer.problem for answer in gateway.ANSWERS.values()} | {problems.METHOD_NOT_ALLOWED}
+    answered = {answer.problem for answer in gateway.ANSWERS.values()}
 
     assert answered <= set(first_cells("docs/problems.md"))
 
@@ -57,7 +55,7 @@ def test_problems_of_the_gateway_and_of_chalice_have_their_document():
 def test_no_problem_type_is_documented_that_nothing_gives():
     gateway = importlib.import_module("infra.gateway")
     given = {error.problem for error in every_error()}
-    given |= {answer.problem for answer in gateway.ANSWERS.values()} | {problems.METHOD_NOT_ALLOWED}
+    given |= {answer.problem for answer in gateway.ANSWERS.values()}
 
     assert set(first_cells("docs/problems.md")) == given
 

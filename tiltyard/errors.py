@@ -13,7 +13,8 @@
     │   └── IdempotencyMismatch   an idempotency key used again with another body
     ├── MalformedRequest          not the JSON (or cursor, or query) that was promised
     │   ├── PayloadTooLarge
-    │   └── UnsupportedMediaType
+    │   ├── UnsupportedMediaType
+    │   └── MethodNotAllowed      a method that the route doesn't know
     ├── Unauthenticated           no token, or one that doesn't hold
     ├── Forbidden                 the role is missing
     ├── NotFound                  no such thing, or not for this team
@@ -24,6 +25,7 @@
     ├── PreconditionFailed        a stale ``If-Match``
     ├── IntegrityError            stored bytes that don't match their digest
     └── Unavailable               try again later
+        └── TooManyRequests       slower, please
 
 Core code raises these and knows no status code; ``handlers/problems.py`` maps
 them to RFC 9457 problem details, and the client maps `problem` back to the class.
@@ -128,6 +130,11 @@ class UnsupportedMediaType(MalformedRequest):
     title = "The request's media type is not supported"
 
 
+class MethodNotAllowed(MalformedRequest):
+    problem = "method-not-allowed"
+    title = "The resource doesn't know this method"
+
+
 class Unauthenticated(TiltyardError):
     problem = "unauthenticated"
     title = "A valid bearer token is needed"
@@ -176,6 +183,11 @@ class IntegrityError(TiltyardError):
 class Unavailable(TiltyardError):
     problem = "unavailable"
     title = "Temporarily unavailable"
+
+
+class TooManyRequests(Unavailable):
+    problem = "too-many-requests"
+    title = "Too many requests"
 
 
 def every_error() -> Iterator[type[TiltyardError]]:

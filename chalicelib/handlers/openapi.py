@@ -12,8 +12,6 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.handlers.problems import (
     MEDIA_TYPE,
-    METHOD_NOT_ALLOWED,
-    METHOD_NOT_ALLOWED_TITLE,
     problem_details,
     status_of,
 )
@@ -30,8 +28,6 @@ JSON = dict[str, Any]
 
 # Of the contract, which its routes begin with; releases of the software come and go under it.
 API_VERSION = "1"
-
-TOO_MANY_REQUESTS = "too-many-requests"
 
 _DESCRIPTION = """\
 The control plane of models in production. Errors are problem details (RFC 9457); every answer carries
@@ -114,15 +110,12 @@ def document() -> JSON:
 
 
 def problem_types() -> dict[str, JSON]:
-    """Every problem type by its URI: the error tree, and what only the gateway says."""
-    types = {
+    """Every problem type by its URI."""
+    return {
         f"/problems/{error.problem}": {"title": error.title, "status": status_of(error)}
         for error in every_error()
         if error.__module__ == "tiltyard.errors"
     }
-    types[f"/problems/{METHOD_NOT_ALLOWED}"] = {"title": METHOD_NOT_ALLOWED_TITLE, "status": 405}
-    types[f"/problems/{TOO_MANY_REQUESTS}"] = {"title": "Too many requests", "status": 429}
-    return types
 
 
 def _operation(operation: Operation) -> JSON:

@@ -25,10 +25,12 @@ from tiltyard.errors import (
     IntegrityError,
     InvalidInput,
     MalformedRequest,
+    MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
     PreconditionFailed,
     TiltyardError,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
     UnsupportedMediaType,
@@ -47,6 +49,7 @@ STATUS: Mapping[type[TiltyardError], int] = {
     MalformedRequest: 400,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
+    MethodNotAllowed: 405,
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,
@@ -54,6 +57,7 @@ STATUS: Mapping[type[TiltyardError], int] = {
     PreconditionFailed: 412,
     IntegrityError: 500,
     Unavailable: 503,
+    TooManyRequests: 429,
 }
 
 # RFC 6750 section 3 for 401. API Gateway renames the header on its way out
@@ -63,15 +67,13 @@ _HEADERS: Mapping[type[TiltyardError], Mapping[str, str]] = {
     Unavailable: {"Retry-After": "1"},
 }
 
-METHOD_NOT_ALLOWED = "method-not-allowed"
-METHOD_NOT_ALLOWED_TITLE = "The resource doesn't know this method"
-
 # What Chalice answers by itself, by status.
 _OWN: Mapping[int, type[TiltyardError]] = {
     400: MalformedRequest,
     401: Unauthenticated,
     403: Forbidden,
     404: NotFound,
+    405: MethodNotAllowed,
     409: Conflict,
     413: PayloadTooLarge,
     415: UnsupportedMediaType,
@@ -177,14 +179,6 @@ def path_of(request: Request | None) -> str:
 def _redressed(own: Response) -> Response:
     said = own.body.get("Message") if isinstance(own.body, dict) else None
     headers = {name: value for name, value in own.headers.items() if name.lower() != "content-type"}
-    if own.status_code == 405:
-        document = problem_document(
-            METHOD_NOT_ALLOWED,
-            METHOD_NOT_ALLOWED_TITLE,
-            405,
-            f"{said}. The Allow header lists what there is.",
-        )
-        return Response(body=document, headers={**headers, "Content-Type": MEDIA_TYPE}, status_code=405)
     error = _OWN.get(own.status_code)
     if error is None:
         return problem(TiltyardError(_NO_INTERNALS))
@@ -196,6 +190,8 @@ def _redressed(own: Response) -> Response:
 def _sentence(status: int, said: object) -> str:
     if status == 415:
         return f"{said}. Send application/json."
+    if status == 405:
+        return f"{said}. The Allow header lists what there is."
     return str(said) if said else "The request was refused."
 
 

@@ -24,10 +24,12 @@ from tiltyard.errors import (
     Forbidden,
     InvalidInput,
     MalformedRequest,
+    MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
     PreconditionFailed,
     TiltyardError,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
     UnsupportedMediaType,
@@ -60,11 +62,12 @@ _BY_STATUS: Mapping[int, type[TiltyardError]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
+    405: MethodNotAllowed,
     412: PreconditionFailed,
     413: PayloadTooLarge,
     415: UnsupportedMediaType,
     422: InvalidInput,
-    429: Unavailable,
+    429: TooManyRequests,
 }
 
 
