@@ -105,7 +105,7 @@ function explanation(found) {
   const about = found.class === undefined ? "" : ` for ${found.class}`;
   const base = `Starting from ${figure(found.base)}, the mean over typical rows${scale}${about}. `;
   const how = found.method === "exact" ? "Every combination of columns was tried."
-    : `Estimated; each figure is off by at most ${figure(found.error)}.`;
+    : `Estimated from ${found.coalitions} combinations: three standard errors are at most ${figure(found.error)}.`;
   return h("div", {}, h("table", {}, h("caption", {}, "What moved the answer"), h("tbody", {}, rows)),
     h("p", { class: "hint" }, base, how));
 }

@@ -184,7 +184,7 @@ def test_all_that_an_answer_says_is_shown(page_with):
         "origin: a category that the model wasn't registered with",
         "distance: unusually far out for this column (p = 0.0012)",
         "Starting from -0.4, the mean over typical rows on the scale of log-odds.",
-        "each figure is off by at most 0.03",
+        "Estimated from 500 combinations: three standard errors are at most 0.03.",
         "+1.25",
         "-0.5",
     ):
