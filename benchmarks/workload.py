@@ -19,8 +19,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from tiltyard.contract.signature import Column, Signature
-from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, SIGNATURE, Bundle, canonical
+from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, REFERENCE, SIGNATURE, Bundle, canonical
+from tiltyard.runtime.model import ServedModel, open_session
 from tiltyard.training.convert import convert
+from tiltyard.training.reference import build_reference
 
 NUMBERS = tuple(f"n{i:02d}" for i in range(18))
 LEVELS = {"carrier": 12, "origin": 20, "weather": 6}
@@ -66,9 +68,8 @@ def workload(seed: int, *, train: int = 20_000, unseen: int = 5_000) -> Workload
         target="late",
         threshold=THRESHOLD,
     )
-    return Workload(
-        estimator, _bundle(converted.content, signature, estimator, held_out), signature, held_out
-    )
+    bundle = _bundle(converted.content, signature, estimator, held_out, target[train:])
+    return Workload(estimator, bundle, signature, held_out)
 
 
 def request_body(rows: list[Row]) -> bytes:
@@ -108,7 +109,13 @@ def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
     return (*numbers, *levels)
 
 
-def _bundle(model: bytes, signature: Signature, estimator: Pipeline, held_out: pd.DataFrame) -> Bundle:
+def _bundle(
+    model: bytes,
+    signature: Signature,
+    estimator: Pipeline,
+    held_out: pd.DataFrame,
+    outcomes: NDArray[np.int64],
+) -> Bundle:
     """A bundle that the examiner accepts; its profile has no counts, for nothing here watches drift."""
     sample = held_out.head(256)
     rule = {"atol": 1e-4, "max_row_share": 1e-3, "max_label_share": 1e-4}
@@ -119,10 +126,13 @@ def _bundle(model: bytes, signature: Signature, estimator: Pipeline, held_out: p
         "expected": estimator.predict_proba(sample).tolist(),
     }
     profile = {"format": 1, "rows": len(held_out), "columns": {}, "score": {}, "target": {}}
+    served = ServedModel(signature, open_session(model))
+    scores = served.predict(held_out.to_dict("records")).scores
     parts = {
         MODEL: model,
         SIGNATURE: canonical(signature.to_json()),
         PROFILE: canonical(profile),
+        REFERENCE: canonical(build_reference(signature, held_out, scores, outcomes)),
         PARITY: canonical(parity),
     }
     return Bundle.seal(parts, about={"task": signature.task})

@@ -10,8 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tiltyard.contract.features import FeatureSpec
 from tiltyard.contract.signature import Column, Signature
-from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, SIGNATURE, Bundle, canonical
+from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, REFERENCE, SIGNATURE, Bundle, canonical
 from tiltyard.runtime.guard import reserialise
+from tiltyard.runtime.reference import bare
 
 
 def logistic(weights: Sequence[float], bias: float = 0.0) -> bytes:
@@ -95,6 +96,7 @@ def bundle_of(
         MODEL: model,
         SIGNATURE: canonical(signature.to_json()),
         PROFILE: canonical({"format": 1, "rows": len(rows), "columns": {}, "score": {}, "target": {}}),
+        REFERENCE: canonical(bare(list(rows)[:50])),
         PARITY: canonical(parity),
     }
     return Bundle.seal(parts, about={"task": signature.task})

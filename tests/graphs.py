@@ -11,9 +11,10 @@ from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 
 from tiltyard.contract.features import FeatureSpec
 from tiltyard.contract.signature import Column, Signature
-from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, SIGNATURE, Bundle, canonical
+from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, REFERENCE, SIGNATURE, Bundle, canonical
 from tiltyard.runtime.guard import reserialise
 from tiltyard.runtime.parity import ParityRule
+from tiltyard.runtime.reference import bare
 
 WEIGHTS = np.array([[0.5], [-0.25]], dtype=np.float32)
 ROWS: list[dict[str, Any]] = [{"a": float(i), "b": float(i % 7)} for i in range(20)]
@@ -95,6 +96,7 @@ def bundle_of(
         MODEL: reserialise(linear().SerializeToString()) if graph is None else graph,
         SIGNATURE: canonical(signature.to_json()),
         PROFILE: canonical(profile()),
+        REFERENCE: canonical(bare(ROWS[:1])),
         PARITY: canonical(parity or parity_document()),
         **(parts or {}),
     }

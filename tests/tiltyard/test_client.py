@@ -80,7 +80,7 @@ def test_a_bundle_goes_from_upload_to_candidate(service, client, hand_in):
     assert (version.version, version.stage, version.description) == (1, "candidate", "by hand")
     assert version.digest == bundles.logistic_bundle().digest
     assert client.version("delays", 1) == version
-    assert service.artifacts.uploads == 4
+    assert service.artifacts.uploads == 5
 
 
 def test_the_same_bundle_again_uploads_nothing_and_is_the_same_version(service, client, hand_in):
@@ -89,7 +89,7 @@ def test_the_same_bundle_again_uploads_nothing_and_is_the_same_version(service, 
     again = hand_in()
 
     assert again == first
-    assert service.artifacts.uploads == 4
+    assert service.artifacts.uploads == 5
     assert [version.version for version in client.versions("delays")] == [1]
 
 
@@ -97,7 +97,7 @@ def test_an_upload_that_fails_is_begun_again(service, hand_in):
     service.artifacts.failures = [500, 403]
 
     assert hand_in().stage == "candidate"
-    assert service.artifacts.uploads == 6
+    assert service.artifacts.uploads == 7
 
 
 def test_an_upload_that_keeps_failing_says_which_file_and_why(service, hand_in):

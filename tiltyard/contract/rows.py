@@ -29,18 +29,27 @@ MAX_TEXT = 4096
 _ROWWISE = 8
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
-WarningKind = Literal["unseen_category", "out_of_range"]
+WarningKind = Literal["unseen_category", "out_of_range", "extreme", "combination"]
 
 
 @dataclass(frozen=True, slots=True)
 class Warn:
-    """A value that the model wasn't registered with: answered, and flagged."""
+    """What is odd about a row: answered, and flagged.
+
+    ``unseen_category`` and ``out_of_range``: a value that the model wasn't registered
+    with. ``extreme``: values far out in their columns' tails, and ``combination``:
+    values that don't go together; of these `column` contributes most, and `p` is the
+    share of usual rows that look as odd.
+    """
 
     column: str
     kind: WarningKind
+    p: float | None = None
 
-    def to_json(self) -> dict[str, str]:
-        return {"column": self.column, "kind": self.kind}
+    def to_json(self) -> dict[str, Any]:
+        if self.p is None:
+            return {"column": self.column, "kind": self.kind}
+        return {"column": self.column, "kind": self.kind, "p": self.p}
 
 
 class Batch(NamedTuple):

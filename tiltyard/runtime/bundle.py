@@ -24,17 +24,25 @@ FORMAT = 1
 MODEL = "model.onnx"
 SIGNATURE = "signature.json"
 PROFILE = "profile.json"
+REFERENCE = "reference.json"
 PARITY = "parity.json"
 MANIFEST = "manifest.json"
 
-PARTS = (MODEL, SIGNATURE, PROFILE, PARITY)
+PARTS = (MODEL, SIGNATURE, PROFILE, REFERENCE, PARITY)
 """The files that a manifest names."""
 
-MEDIA_TYPES = dict.fromkeys((SIGNATURE, PROFILE, PARITY, MANIFEST), "application/json") | {
+MEDIA_TYPES = dict.fromkeys((SIGNATURE, PROFILE, REFERENCE, PARITY, MANIFEST), "application/json") | {
     MODEL: "application/octet-stream"
 }
 
-SIZE_LIMITS = {MODEL: 64 * 2**20, SIGNATURE: 2**20, PROFILE: 8 * 2**20, PARITY: 8 * 2**20, MANIFEST: 2**18}
+SIZE_LIMITS = {
+    MODEL: 64 * 2**20,
+    SIGNATURE: 2**20,
+    PROFILE: 8 * 2**20,
+    REFERENCE: 4 * 2**20,
+    PARITY: 8 * 2**20,
+    MANIFEST: 2**18,
+}
 """Bytes; larger files are refused before they are read."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

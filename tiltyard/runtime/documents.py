@@ -13,10 +13,21 @@ import numpy as np
 import rfc8785
 from numpy.typing import NDArray
 
+from tiltyard.contract.rows import RowReader
 from tiltyard.contract.signature import Signature
-from tiltyard.errors import Fault, IntegrityError, InvalidBundle
-from tiltyard.runtime.bundle import MANIFEST, PARITY, PROFILE, SIGNATURE, Bundle, canonical, check_manifest
+from tiltyard.errors import Fault, IntegrityError, InvalidBundle, InvalidRows
+from tiltyard.runtime.bundle import (
+    MANIFEST,
+    PARITY,
+    PROFILE,
+    REFERENCE,
+    SIGNATURE,
+    Bundle,
+    canonical,
+    check_manifest,
+)
 from tiltyard.runtime.parity import ParityRule
+from tiltyard.runtime.reference import Reference
 
 PROFILE_FORMAT = 1
 PARITY_FORMAT = 1
@@ -55,11 +66,21 @@ def check(files: Mapping[str, bytes]) -> Signature:
     if signature.task != manifest["task"]:
         raise _invalid("/manifest/task", f"says {manifest['task']}, the signature {signature.task}")
     check_profile(_read(files, PROFILE), signature)
+    _check_background(Reference.from_json(_read(files, REFERENCE), signature), signature)
     examples = _parity(_read(files, PARITY))
     width = len(signature.classes) or 1
     if examples.expected.shape[1] != width:
         raise _invalid("/parity/expected", f"holds {examples.expected.shape[1]} numbers a row, not {width}")
     return signature
+
+
+def _check_background(reference: Reference, signature: Signature) -> None:
+    """Background rows are ones that a caller may send: an explanation scores them."""
+    try:
+        RowReader(signature).read(reference.background)
+    except InvalidRows as exc:
+        faults = [Fault(f"/reference/background{fault.pointer}", fault.detail) for fault in exc.faults]
+        raise InvalidBundle("A background row breaks the bundle's own contract.", faults=faults) from exc
 
 
 def read_parity(content: bytes) -> ParityRows:

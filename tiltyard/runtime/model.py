@@ -13,10 +13,16 @@ from tiltyard.contract.rows import Batch, RowReader, Warn
 from tiltyard.contract.signature import Signature
 from tiltyard.errors import Fault, InvalidBundle
 from tiltyard.runtime import parity
-from tiltyard.runtime.bundle import MODEL, SIGNATURE, Bundle
+from tiltyard.runtime.assurance import Assurance
+from tiltyard.runtime.bundle import MODEL, REFERENCE, SIGNATURE, Bundle
+from tiltyard.runtime.reference import NOTHING, Reference
 
 NUMBERS, STRINGS = "numbers", "strings"
 PROBABILITIES, VALUE = "probabilities", "value"
+
+
+SERVED = (MODEL, SIGNATURE, REFERENCE)
+"""What a predictor loads of a bundle; the rest is for the examiner and the watch."""
 
 
 class Answers(NamedTuple):
@@ -61,25 +67,29 @@ def open_session(content: bytes) -> ort.InferenceSession:
 class ServedModel:
     """A version that is ready to answer."""
 
-    def __init__(self, signature: Signature, session: ort.InferenceSession) -> None:
+    def __init__(
+        self, signature: Signature, session: ort.InferenceSession, reference: Reference = NOTHING
+    ) -> None:
         check_graph(signature, session)
         self.signature = signature
+        self.assurance = Assurance(reference, signature)
         self.reader = RowReader(signature)
         self._run = session.run
         self._outputs = [VALUE if signature.task == "regression" else PROBABILITIES]
 
     @classmethod
     def open(cls, files: Mapping[str, bytes]) -> ServedModel:
-        """Load a bundle's ``model.onnx`` and ``signature.json``, whose digests the caller has checked.
+        """Load a bundle's `SERVED` files, whose digests the caller has checked.
 
         Raises
         ------
         InvalidBundle
-            If the signature can't be read, ONNX Runtime refuses the graph, or
-            the two don't fit each other.
+            If signature or reference can't be read, ONNX Runtime refuses the graph,
+            or they don't fit each other.
         """
         signature = Bundle({SIGNATURE: files[SIGNATURE]}).signature
-        return cls(signature, open_session(files[MODEL]))
+        reference = Reference.read(files[REFERENCE], signature)
+        return cls(signature, open_session(files[MODEL]), reference)
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> Answers:
         """Answer rows as JSON sends them.

@@ -31,9 +31,10 @@ from tiltyard.contract.features import FeatureSpec
 from tiltyard.contract.signature import Column, Signature
 from tiltyard.errors import Fault, InvalidBundle, TiltyardError
 from tiltyard.runtime import documents, guard, parity
-from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, SIGNATURE, Bundle, canonical
+from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, REFERENCE, SIGNATURE, Bundle, canonical
 from tiltyard.runtime.confinement import READY, lock_down
 from tiltyard.runtime.model import ServedModel
+from tiltyard.runtime.reference import bare
 
 # ``value = Identity(numbers)``, float32 (n, 1), in canonical form.
 _IDENTITY = bytes.fromhex(
@@ -45,6 +46,7 @@ _IDENTITY = bytes.fromhex(
 # A row that is asked alone must get the answer that it gets among others.
 _ALONE = 16
 _MOST_FAULTS = 20
+_LEVEL = 0.05
 _SAME = parity.ParityRule(max_row_share=0.0, max_label_share=1.0)
 
 Say = Callable[[str], None]
@@ -99,6 +101,9 @@ def serve(files: Mapping[str, bytes], say: Say, *, batch_rows: int, resident: Re
     answers = model.predict(full)
     if answers.scores.shape != (batch_rows, scores.shape[1]):
         raise InvalidBundle(f"A batch of {batch_rows:,} rows got {len(answers.scores):,} answers.")
+    say("judge the answers")
+    model.assurance.findings(answers.columns, batch_rows, _LEVEL)
+    model.assurance.findings(model.predict(examples.rows[:1]).columns, 1, _LEVEL)
     return {"memory_bytes": max(resident.bytes() - before, len(files[MODEL])), "parity": report.to_json()}
 
 
@@ -167,7 +172,7 @@ def _warm_up(resident: Resident) -> None:
     signature = Signature(
         task="regression", columns=(Column("x", "number"),), features=FeatureSpec(numbers=("x",))
     )
-    examples = {
+    examples: dict[str, Any] = {
         "format": documents.PARITY_FORMAT,
         "rule": parity.ParityRule().to_json(),
         "rows": [{"x": 1.5}],
@@ -185,6 +190,7 @@ def _warm_up(resident: Resident) -> None:
         MODEL: _IDENTITY,
         SIGNATURE: canonical(signature.to_json()),
         PROFILE: canonical(profile),
+        REFERENCE: canonical(bare(examples["rows"])),
         PARITY: canonical(examples),
     }
     bundle = Bundle.seal(parts, about={"task": "regression"})

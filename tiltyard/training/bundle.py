@@ -14,7 +14,7 @@ import pandas as pd
 
 from tiltyard.contract.signature import Signature
 from tiltyard.errors import InvalidInput
-from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, SIGNATURE, Bundle, canonical
+from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, REFERENCE, SIGNATURE, Bundle, canonical
 from tiltyard.runtime.parity import ParityRule
 from tiltyard.training.by_hand import read_contract
 from tiltyard.training.contract import Roles, infer_signature
@@ -23,6 +23,7 @@ from tiltyard.training.labels import ENOUGH_ROWS, Labelled, labelled, outcomes
 from tiltyard.training.options import Chosen, Options
 from tiltyard.training.parity import figures, parity_bytes, prove
 from tiltyard.training.profile import build_profile
+from tiltyard.training.reference import build_reference
 from tiltyard.training.refusals import without_threshold
 
 Progress = Callable[[str], None]
@@ -91,11 +92,13 @@ def build_bundle(
     proof = prove(converted, signature, rows.data, tolerance=chosen.tolerance, holds_persons=holds_persons)
     progress(f"profiling {len(rows.data):,} held-out rows")
     profile = build_profile(signature, rows.data, proof.scores, truth)
+    reference = build_reference(signature, rows.data, proof.scores, truth)
     bundle = Bundle.seal(
         {
             MODEL: converted.content,
             SIGNATURE: canonical(signature.to_json()),
             PROFILE: canonical(profile),
+            REFERENCE: canonical(reference),
             PARITY: parity_bytes(proof),
         },
         about={

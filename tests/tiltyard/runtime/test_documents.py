@@ -8,8 +8,9 @@ import pytest
 from graphs import ROWS, bundle_of, linear_answers, parity_document, profile, signature_of
 
 from tiltyard.errors import InvalidBundle
-from tiltyard.runtime.bundle import MANIFEST, MODEL, PARITY, PROFILE, SIGNATURE, canonical
+from tiltyard.runtime.bundle import MANIFEST, MODEL, PARITY, PROFILE, REFERENCE, SIGNATURE, canonical
 from tiltyard.runtime.documents import check, read_parity
+from tiltyard.runtime.reference import bare
 
 
 def pointers(files: dict[str, bytes]) -> set[str]:
@@ -42,7 +43,7 @@ def test_parity_rows_come_with_the_estimators_answers():
     assert examples.expected.tolist() == linear_answers()
 
 
-@pytest.mark.parametrize("name", [SIGNATURE, PROFILE, PARITY, MANIFEST])
+@pytest.mark.parametrize("name", [SIGNATURE, PROFILE, REFERENCE, PARITY, MANIFEST])
 @pytest.mark.parametrize(
     "content",
     [
@@ -110,3 +111,9 @@ def test_tasks_of_manifest_and_signature_must_agree():
     manifest = files[MANIFEST].replace(b'"regression"', b'"multiclass"')
 
     assert pointers({**files, MANIFEST: manifest}) == {"/manifest/task"}
+
+
+def test_background_rows_are_ones_that_a_caller_may_send():
+    files = bundle_of(parts={REFERENCE: canonical(bare([{"a": 1.0, "b": "x"}]))})
+
+    assert pointers(files) == {"/reference/background/rows/0/b"}
