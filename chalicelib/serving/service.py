@@ -13,9 +13,9 @@ from chalicelib.serving.body import PredictBody
 from chalicelib.serving.pointers import Answering, Name, PointerCache
 from chalicelib.serving.sessions import SessionCache
 from tiltyard.errors import NotFound, NotReady
-from tiltyard.runtime.bundle import MODEL, SIGNATURE, SIZE_LIMITS
+from tiltyard.runtime.bundle import SIZE_LIMITS
 from tiltyard.runtime.identifiers import uuid7s
-from tiltyard.runtime.model import Answers, ServedModel
+from tiltyard.runtime.model import SERVED, Answers, ServedModel
 
 CHAMPION = "champion"
 DIRECT = "direct"
@@ -148,8 +148,7 @@ class Predictor:
 
     def _load(self, target: Target) -> ServedModel:
         files = {
-            name: self._artifacts.read(target.files[name].sha256, limit=SIZE_LIMITS[name])
-            for name in (MODEL, SIGNATURE)
+            name: self._artifacts.read(target.files[name].sha256, limit=SIZE_LIMITS[name]) for name in SERVED
         }
         return ServedModel.open(files)
 
