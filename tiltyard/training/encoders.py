@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from tiltyard.contract.features import Fill, Lump, Operation
@@ -23,6 +25,8 @@ from tiltyard.training.refusals import refuse
 MISSING = "__missing__"
 INFREQUENT = "__infrequent__"
 UNSEEN = "__unseen__"
+MISSING_CODE = 2.0**30
+"""Stands for a missing number among levels that are numbers; sorts last, as missing does."""
 
 
 @dataclass(slots=True)
@@ -96,7 +100,7 @@ def encoder_over_text(
 
 def _with_sentinel(text: TextColumn, levels: list[Any], has_missing: bool) -> list[str]:
     """The levels as text, missing among them as the column's sentinel."""
-    holds_missing = any(is_missing(level) for level in levels)
+    holds_missing = has_gap(levels)
     if text.fill is None:
         sentinel = MISSING
         while sentinel in levels:
@@ -182,7 +186,7 @@ def encoder_over_numbers(
     name = type(encoder).__name__
     levels = [encoder.categories_[start + i] for i in range(len(columns))]
     for column, is_boolean, found in zip(columns, booleans, levels, strict=True):
-        if is_boolean and (column in missing or any(is_missing(v) for v in found)):
+        if is_boolean and (column in missing or has_gap(found)):
             raise refuse(
                 where,
                 encoder,
@@ -206,12 +210,25 @@ def encoder_over_numbers(
             f"X[{columns[0]!r}].astype(str)"
         )
         raise refuse(where, encoder, advice)
-    categories = [np.array([float(v) for v in found], dtype=np.float64) for found in levels]
-    if name == "OneHotEncoder":
-        grouped = getattr(encoder, "_drop_idx_after_grouping", None)
-        drops = [None if grouped is None else grouped[start + i] for i in range(len(columns))]
-        return _fitted_one_hot(categories, drops, encoder.dtype)
-    return "passthrough"  # false and true are coded 0 and 1 already
+    if name != "OneHotEncoder":
+        return "passthrough"  # false and true are coded 0 and 1 already
+    categories = [
+        np.array([MISSING_CODE if is_missing(v) else float(v) for v in found], dtype=np.float64)
+        for found in levels
+    ]
+    grouped = getattr(encoder, "_drop_idx_after_grouping", None)
+    drops = [None if grouped is None else grouped[start + i] for i in range(len(columns))]
+    twin = _fitted_one_hot(categories, drops, encoder.dtype)
+    if not any(c in missing or has_gap(found) for c, found in zip(columns, levels, strict=True)):
+        return twin
+    # ONNX encodes whole numbers, and what a missing one is cast to depends on the processor.
+    fill = SimpleImputer(strategy="constant", fill_value=MISSING_CODE).fit(np.zeros((1, len(columns))))
+    return Pipeline([("fill", fill), ("encode", twin)])
+
+
+def has_gap(levels: Any) -> bool:
+    """Whether missing is one of an encoder's levels."""
+    return any(is_missing(level) for level in levels)
 
 
 def _refuse_unknown_error(encoder: Any, where: str) -> None:

@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline
 from tiltyard.contract.features import Boolean, FeatureSpec, MissingIndicator, Operation
 from tiltyard.contract.signature import ColumnType
 from tiltyard.errors import UnconvertibleModel
-from tiltyard.training.encoders import TextColumn, encoder_over_numbers, encoder_over_text
+from tiltyard.training.encoders import TextColumn, encoder_over_numbers, encoder_over_text, has_gap
 from tiltyard.training.refusals import is_identity, refuse
 from tiltyard.training.selection import runs, selected_columns
 
@@ -244,6 +244,8 @@ class Rewriter:
             self.whole.update(c for c in columns if self.types[c] == "number")
             booleans = [self.types[c] == "boolean" for c in columns]
             twin = encoder_over_numbers(encoder, start, columns, booleans, self.missing, where)
+            levels = encoder.categories_[start:stop]
+            self.nullable.update(c for c, found in zip(columns, levels, strict=True) if has_gap(found))
             made.append(Part(twin, self._use_numbers(columns), part.weight))
         return made
 

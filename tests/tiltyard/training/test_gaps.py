@@ -71,6 +71,26 @@ def types(bundle):
     return {column.name: column.type for column in bundle.signature.inputs}
 
 
+def test_codes_that_are_numbers_may_be_missing(whole, target):
+    names = ["wind", "stops"]
+    columns = [ColumnTransformer([("t", one_hot(), ["stops"])], remainder="passthrough") for _ in range(2)]
+    boosting = {"max_iter": 8, "random_state": 0}
+    frame = flights()[names].astype(float)
+    frame.loc[::9, "stops"] = np.nan
+    saw_gaps = make_pipeline(columns[0], HistGradientBoostingClassifier(**boosting))
+    saw_gaps.fit(frame[:TRAINED], late(flights())[:TRAINED])
+    saw_none = fit(columns[1], HistGradientBoostingClassifier(**boosting), columns=names)
+
+    for model, nullable in ((saw_gaps, []), (saw_none, ["stops"])):
+        bundle = build_bundle(model, data=whole[names], target=target, nullable=nullable)
+
+        rows = [{"wind": 1.0, "stops": value} for value in (None, 3, 77, -1)]
+        answers = ServedModel.open(bundle.files).predict(rows).scores
+        wanted = model.predict_proba(pd.DataFrame(rows, columns=names).astype(float))
+        np.testing.assert_allclose(answers, wanted, atol=1e-6)
+        assert bundle.signature.column("stops").is_nullable
+
+
 def test_columns_that_are_not_named_stay_required(whole, target):
     bundle = build_bundle(boosted(), data=whole, target=target, nullable=["wind"])
 
