@@ -19,6 +19,7 @@ _GROUPS = {
     "champion": "tiltyard.cli.champion:champion",
     "local": "tiltyard.cli.local:local",
     "model": "tiltyard.cli.model:model",
+    "policy": "tiltyard.cli.policy:policy",
     "predict": "tiltyard.cli.predict:predict",
     "version": "tiltyard.cli.version:version",
 }

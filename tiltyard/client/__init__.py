@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from tiltyard.client.client import Client
-from tiltyard.client.records import Alias, Contract, Me, Model, Prediction, Predictions, Reign, Swap, Version
+from tiltyard.client.records import (
+    Alias,
+    Contract,
+    Me,
+    Model,
+    Policy,
+    Prediction,
+    Predictions,
+    Reign,
+    Swap,
+    Version,
+)
 
 __all__ = [
     "Alias",
@@ -11,6 +22,7 @@ __all__ = [
     "Contract",
     "Me",
     "Model",
+    "Policy",
     "Prediction",
     "Predictions",
     "Reign",

@@ -10,7 +10,18 @@ from typing import Any, Unpack, cast
 
 import httpx
 
-from tiltyard.client.records import Alias, Contract, Me, Model, Prediction, Predictions, Reign, Swap, Version
+from tiltyard.client.records import (
+    Alias,
+    Contract,
+    Me,
+    Model,
+    Policy,
+    Prediction,
+    Predictions,
+    Reign,
+    Swap,
+    Version,
+)
 from tiltyard.client.registration import (
     PATIENCE_S,
     Progress,
@@ -290,6 +301,21 @@ class Client:
 
     def delete_alias(self, name: str, alias: str) -> None:
         self._http.write("DELETE", f"{model_path(name)}/aliases/{alias}", None)
+
+    def policy(self, name: str, number: int | None = None) -> Policy:
+        """The policy that holds for a model's answers, or the one that was put under `number`."""
+        return Policy.of(self._http.get(f"{model_path(name)}/policy", number=number).body)
+
+    def put_policy(self, name: str, document: Mapping[str, Any], *, after: int | None = None) -> Policy:
+        """Put a policy in force; predictors follow within seconds.
+
+        With `after`, only if the policy of that number still holds:
+        `PreconditionFailed` otherwise, and nothing changes. What the policy leaves
+        out gets its default, not the value that held before.
+        """
+        if_match = None if after is None else f'"{after}"'
+        path = f"{model_path(name)}/policy"
+        return Policy.of(self._http.write("PUT", path, dict(document), if_match=if_match).body)
 
     def _create(self, name: str, *, team: str, task: str, owner: str | None) -> None:
         try:

@@ -113,10 +113,42 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What holds for a model's answers; `document` has every default filled in.
+
+    `number` counts the policies that were put; 0 stands for the default, of a
+    model that never had one put. `put_by` is None when the name was erased, too.
+    """
+
+    model: str
+    number: int
+    digest: str
+    document: Mapping[str, Any]
+    put_at: datetime | None
+    put_by: str | None
+    body: Body = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, body: Body) -> Policy:
+        document = body.get("document")
+        if not isinstance(document, Mapping):
+            raise _unlike("document", "an object")
+        return cls(
+            _text(body, "model"),
+            _number(body, "number"),
+            _text(body, "digest"),
+            document,
+            _time(body, "put_at") if body.get("put_at") else None,
+            body.get("put_by"),
+            body,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Reign:
     """A champion's period: from `started_at` to the start of the next one.
 
-    `ended_at` is None while it lasts, and when a single reign was asked for.
+    `ended_at` is None while it lasts.
     `approved_by` and `reason` are None when they were erased.
     """
 

@@ -224,7 +224,7 @@ def test_a_time_that_is_none_is_wrong_usage(run):
 def test_every_noun_is_listed_and_has_help(invoke):
     listed = invoke("--help").stdout
 
-    for noun in ("alias", "champion", "local", "model", "version"):
+    for noun in ("alias", "champion", "local", "model", "policy", "predict", "version"):
         assert f"  {noun}" in listed
         assert invoke(noun, "--help").exit_code == 0
 
