@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tiltyard.contract.rows import parse_time
+from tiltyard.contract.faults import parse_time
 from tiltyard.errors import Fault, InvalidRows, MalformedRequest, PayloadTooLarge
 from tiltyard.runtime.explanation import MAX_ROWS as MAX_EXPLAINED
 

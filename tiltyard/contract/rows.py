@@ -3,7 +3,7 @@
 Plain code on purpose: this runs in every prediction. Few rows are read row by
 row, many column by column; both give the same bits, the same warnings and the
 same faults, and a test holds them to that. Nothing is said about a fault until
-there is one: the careful pass that names every place runs only then.
+there is one: the careful pass of `tiltyard.contract.faults` runs only then.
 """
 
 from __future__ import annotations
@@ -12,22 +12,18 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tiltyard.contract.faults import FLOAT32_MAX, MAX_TEXT, fault_of, faults_of, parse_time
 from tiltyard.contract.features import Columns
 from tiltyard.contract.signature import Column, Signature
 from tiltyard.errors import Fault, InvalidRows
 
-MAX_FAULTS = 100
-MAX_TEXT = 4096
-"""Characters of one text value."""
-
 _ROWWISE = 8
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 WarningKind = Literal["unseen_category", "out_of_range", "extreme", "combination"]
 
@@ -95,7 +91,7 @@ class RowReader:
                 return self._by_row(rows, self._plan)
             return self._by_column(rows)
         except (_Odd, KeyError, TypeError, AttributeError, ValueError, OverflowError) as odd:
-            faults = self._faults(rows)
+            faults = faults_of(rows, self._columns)
             if not faults:
                 raise  # a bug of ours, not of the rows
             raise InvalidRows("The rows break the model's contract.", faults=faults) from odd
@@ -182,37 +178,8 @@ class RowReader:
             raise _Odd
         for column in self._optional:
             value = row.get(column.name)
-            if value is not None and _fault_of(value, column) is not None:
+            if value is not None and fault_of(value, column) is not None:
                 raise _Odd
-
-    def _faults(self, rows: Sequence[Any]) -> list[Fault]:
-        """Everything that is wrong, by row and column: the slow pass, run only when something is."""
-        faults: list[Fault] = []
-        sentinel = object()
-        for i, row in enumerate(rows):
-            if len(faults) >= MAX_FAULTS:
-                break
-            if not isinstance(row, Mapping):
-                faults.append(Fault(f"/rows/{i}", "must be an object of column names and values"))
-                continue
-            for column in self._columns:
-                value = row.get(column.name, sentinel)
-                where = f"/rows/{i}/{_escape(column.name)}"
-                if value is sentinel:
-                    if column.is_input:
-                        faults.append(Fault(where, "is missing"))
-                    continue
-                if value is None and not column.is_input:
-                    continue
-                wrong = _fault_of(value, column)
-                if wrong is not None:
-                    faults.append(Fault(where, wrong))
-            faults.extend(
-                Fault(f"/rows/{i}/{_escape(str(name))}", "is not a column of this model")
-                for name in row
-                if name not in self._known
-            )
-        return faults[:MAX_FAULTS]
 
 
 class _Odd(Exception):
@@ -257,8 +224,8 @@ class _RowPlan:
         self.integers = tuple(c.name for c in numbers if c.type == "integer")
         self.take_numbers = _taker([c.name for c in numbers])
         self.take_strings = _taker([c.name for c in strings])
-        self._lows = tuple(max(low, -_FLOAT32_MAX) for _, low, _, _ in self.numbers)
-        self._highs = tuple(min(high, _FLOAT32_MAX) for _, _, high, _ in self.numbers)
+        self._lows = tuple(max(low, -FLOAT32_MAX) for _, low, _, _ in self.numbers)
+        self._highs = tuple(min(high, FLOAT32_MAX) for _, _, high, _ in self.numbers)
         self._levels = tuple(
             _AnyText() if seen is None else frozenset(level for level in seen if len(level) <= MAX_TEXT)
             for seen, _ in self.strings
@@ -314,7 +281,7 @@ def _careful_numbers(values: _Values, plan: _RowPlan, numbers: list[float]) -> l
                 raise _Odd
             numbers.append(math.nan)
             continue
-        if type(value) not in _NUMERIC or not -_FLOAT32_MAX <= value <= _FLOAT32_MAX:
+        if type(value) not in _NUMERIC or not -FLOAT32_MAX <= value <= FLOAT32_MAX:
             raise _Odd
         numbers.append(value)
         if not low <= value <= high:
@@ -342,7 +309,7 @@ def _read_numbers(values: list[Any], column: Column, found: dict[int, list[Warn]
     array = np.array([math.nan if v is None else v for v in values] if has_null else values, dtype=np.float64)
     nulls = values.count(None) if has_null else 0
     # A null became NaN and is no fault; every other value must be finite and fit a float32.
-    if np.count_nonzero(np.abs(array) <= _FLOAT32_MAX) != len(values) - nulls:
+    if np.count_nonzero(np.abs(array) <= FLOAT32_MAX) != len(values) - nulls:
         raise _Odd
     if column.type == "integer" and not (np.isnan(array) | (array == np.floor(array))).all():
         raise _Odd
@@ -392,22 +359,6 @@ _READERS = {
 }
 
 
-def parse_time(text: str) -> datetime:
-    """An RFC 3339 timestamp as an aware UTC datetime.
-
-    Raises
-    ------
-    ValueError
-        If `text` isn't one, or names no time zone.
-    """
-    if not isinstance(text, str):
-        raise ValueError("must be a string")
-    stamp = datetime.fromisoformat(text)
-    if stamp.tzinfo is None or "T" not in text.upper():
-        raise ValueError("must name its date, time and time zone, as 2013-02-01T06:15:00Z does")
-    return stamp.astimezone(UTC)
-
-
 def _naive_utc(text: str) -> datetime:
     return parse_time(text).replace(tzinfo=None)  # numpy's datetime64 knows no zones
 
@@ -415,53 +366,3 @@ def _naive_utc(text: str) -> datetime:
 def _note(rows: list[int], warning: Warn, found: dict[int, list[Warn]]) -> None:
     for i in rows:
         found.setdefault(i, []).append(warning)
-
-
-def _fault_of(value: object, column: Column) -> str | None:
-    """What is wrong with one value, in words that say how to mend it; None when nothing is."""
-    if value is None:
-        return (
-            None if column.is_nullable else "must not be null: no row that the model was registered with was"
-        )
-    if column.type in ("number", "integer"):
-        return _number_fault(value, column)
-    if column.type == "boolean":
-        return None if isinstance(value, bool) else f"must be true or false, not {_kind(value)}"
-    if not isinstance(value, str):
-        return f"must be a {'timestamp' if column.type == 'datetime' else 'string'}, not {_kind(value)}"
-    if column.type == "datetime":
-        try:
-            parse_time(value)
-        except (ValueError, OverflowError):
-            return "must be an RFC 3339 timestamp with its time zone, as 2013-02-01T06:15:00Z is"
-    if len(value) > MAX_TEXT:
-        return f"must have at most {MAX_TEXT} characters"
-    return None
-
-
-def _number_fault(value: object, column: Column) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"must be a number, not {_kind(value)}"
-    if value != value or value in (math.inf, -math.inf):
-        return "must be finite: NaN and infinite values are not JSON; send null for a missing value"
-    if abs(value) > _FLOAT32_MAX:
-        return "must fit a 32-bit float (at most 3.4e38)"
-    if column.type == "integer" and value != math.floor(value):
-        return "must be a whole number"
-    return None
-
-
-def _kind(value: object) -> str:
-    names: dict[type, str] = {
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        str: "a string",
-        list: "a list",
-    }
-    return names.get(type(value), "an object" if isinstance(value, Mapping) else type(value).__name__)
-
-
-def _escape(name: str) -> str:
-    """A reference token of RFC 6901."""
-    return name.replace("~", "~0").replace("/", "~1")

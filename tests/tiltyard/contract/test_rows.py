@@ -9,8 +9,9 @@ from bundles import signature_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiltyard.contract.faults import MAX_FAULTS, MAX_TEXT
 from tiltyard.contract.features import Boolean, DateTimePart, FeatureSpec, Fill
-from tiltyard.contract.rows import MAX_FAULTS, MAX_TEXT, RowReader, Warn
+from tiltyard.contract.rows import RowReader, Warn
 from tiltyard.contract.signature import Column, Signature
 from tiltyard.errors import InvalidRows
 
