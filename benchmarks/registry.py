@@ -33,7 +33,7 @@ import boto3
 from benchmarks.report import Figure, Report, best_cpu_us, options
 from chalicelib.aws.attributes import to_attributes
 from chalicelib.aws.dynamo import DynamoLineage
-from chalicelib.lineage import items
+from chalicelib.lineage import items, tables
 from chalicelib.lineage.pseudonyms import KeyedPseudonyms
 from chalicelib.lineage.records import (
     Alias,
@@ -163,7 +163,7 @@ def embedded_aws() -> Iterator[Any]:
         process = emulator.start(Path(folder), port)
         try:
             client = client_of(emulator.endpoint(port))
-            client.create_table(TableName=TABLE, **items.table_schema(items.INDEX_KEYS))
+            client.create_table(TableName=TABLE, **tables.lineage_schema())
             client.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1})
             yield client
         finally:

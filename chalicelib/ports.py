@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from chalicelib.lineage.records import Alias, Change, Done, Edge, Model, Page, Pointer, Reign, Version
+from chalicelib.lineage.records import (
+    Alias,
+    Change,
+    Done,
+    Edge,
+    Led,
+    Model,
+    Page,
+    Pointer,
+    Policy,
+    Reign,
+    Version,
+)
 
 
 class LineageStore(Protocol):
@@ -35,6 +47,18 @@ class LineageStore(Protocol):
         ...
 
     def pointer(self, model: str) -> Pointer | None: ...
+    def policy(self, model: str, number: int | None = None) -> Policy | None:
+        """The policy that holds, or any that was put, by its number."""
+        ...
+
+    def led_alias(self, model: str, name: str) -> Led[Alias]:
+        """An alias with its model's pointer, in one read."""
+        ...
+
+    def led_version(self, model: str, number: int) -> Led[Version]:
+        """A version with its model's pointer, in one read."""
+        ...
+
     def alias(self, model: str, name: str) -> Alias | None: ...
     def aliases(self, model: str, *, limit: int, cursor: str | None) -> Page[Alias]:
         """By name; strongly consistent, unlike other lists."""
@@ -42,6 +66,10 @@ class LineageStore(Protocol):
 
     def reign_at(self, model: str, at: datetime) -> Reign | None:
         """The reign that had started by `at` (inclusive), if any had."""
+        ...
+
+    def reign_after(self, model: str, at: datetime) -> Reign | None:
+        """The first reign that starts after `at`, if any does yet."""
         ...
 
     def reigns(self, model: str, *, limit: int, cursor: str | None) -> Page[Reign]:

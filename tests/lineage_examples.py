@@ -17,6 +17,7 @@ from chalicelib.lineage.records import (
     IdempotencyKey,
     Model,
     Pointer,
+    Policy,
     Put,
     Reign,
     Remove,
@@ -45,7 +46,7 @@ def files_of(name: str) -> dict[str, Blob]:
     return {
         file: Blob(sha256_of(f"{name} {file}"), 1000 + number)
         for number, file in enumerate(
-            ("model.onnx", "signature.json", "profile.json", "parity.json", "manifest.json")
+            ("model.onnx", "signature.json", "profile.json", "reference.json", "parity.json", "manifest.json")
         )
     }
 
@@ -95,6 +96,19 @@ def registration(head: Model, *, bundle: str | None = None, key: IdempotencyKey 
             for blob in version.files.values()
         ),
         result={"version": version.number},
+    )
+
+
+def putting(head: Model, pointer: Pointer, policy: Policy) -> Change:
+    """What putting a policy writes: the policy, its entry in the history, the pointer's copy."""
+    return Change(
+        head,
+        attempt_at(),
+        action="policy.put",
+        object=f"policy:{policy.digest}",
+        before=None,
+        after=policy.digest,
+        writes=(Put(policy), Put(replace(pointer, policy=policy.copy))),
     )
 
 

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.attributes import from_attributes, to_attribute, to_attributes
 from chalicelib.aws.faults import THROTTLED, code_of, passing_faults
-from chalicelib.lineage import items
+from chalicelib.lineage import items, tables
 from chalicelib.lineage.items import Item, Key
 from chalicelib.lineage.store import Commitments, Rows, TableLineage, real_time
 from chalicelib.lineage.writes import (
@@ -115,7 +115,7 @@ class DynamoTable:
         raise Unavailable("the lineage table kept leaving keys unread; try again")
 
     def _query_of(self, rows: Rows) -> dict[str, Any]:
-        partition, sort = items.INDEX_KEYS[rows.index]
+        partition, sort = tables.INDEX_KEYS[rows.index]
         request: dict[str, Any] = {
             "TableName": self._name,
             "KeyConditionExpression": "#p = :p AND #s BETWEEN :low AND :high",
@@ -174,7 +174,7 @@ def _condition(condition: Condition | None) -> dict[str, Any]:
             # False when the item is gone, too: a missing attribute equals nothing.
             return _compared("#a = :value", "revision", revision)
         case AbsentOrExpired(now):
-            return _compared("attribute_not_exists(pk) OR #a <= :value", items.TTL_ATTRIBUTE, now)
+            return _compared("attribute_not_exists(pk) OR #a <= :value", tables.TTL_ATTRIBUTE, now)
 
 
 def _compared(expression: str, attribute: str, value: int) -> dict[str, Any]:

@@ -120,15 +120,16 @@ def roll_back(
     return settle(change, check=lambda: _check_unchanged(lineage, name, first))
 
 
-def champion_at(lineage: LineageStore, name: str, at: datetime | None) -> Reign:
-    """Who reigned at a moment (None: who reigns now); raises `NotFound` when nobody did."""
+def champion_at(lineage: LineageStore, name: str, at: datetime | None) -> Period:
+    """Who reigned at a moment (None: who reigns now) and until when; raises `NotFound` when nobody did."""
     pointer = lineage.pointer(name)
     if pointer is None or pointer.started_at is None:
         raise NotFound(f"{name!r} has no champion yet; promote a version.")
     reign = lineage.reign_at(name, pointer.started_at if at is None else at)
     if reign is None:
         raise NotFound(f"{name!r} had no champion yet at that time.")
-    return reign
+    following = lineage.reign_after(name, reign.started_at) if reign.started_at < pointer.started_at else None
+    return Period(reign, None if following is None else following.started_at)
 
 
 def timeline(
@@ -156,12 +157,11 @@ def _swap(
 ) -> Swap:
     model, retired = _model(lineage, pointer.model), _champion(lineage, pointer)
     start = rules.start_of_reign(attempt.at, pointer)
-    crowned = replace(pointer, champion=target, started_at=start)
+    crowned = replace(pointer, champion=target, started_at=start, generation=pointer.generation + 1)
     swap = Swap(
         model=model.name,
         version=version.number,
-        # A model's creation wrote revision 1, so its first champion is of generation 1.
-        generation=pointer.revision,
+        generation=crowned.generation,
         started_at=start,
         previous=None if retired is None else retired.number,
     )

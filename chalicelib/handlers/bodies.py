@@ -67,22 +67,18 @@ def alias_body(alias: Alias) -> Body:
     }
 
 
-def champion_body(reign: Reign, texts: Mapping[str, str]) -> Body:
+def reign_body(reign: Reign, ended_at: datetime | None, texts: Mapping[str, str]) -> Body:
     return {
         "model": reign.model,
         "version": reign.version,
         "digest": reign.digest,
         "generation": reign.generation,
         "started_at": canonical_time(reign.started_at),
+        "ended_at": None if ended_at is None else canonical_time(ended_at),
         "action": reign.action,
         "approved_by": texts.get(reign.approved_by),
         "reason": texts.get(reign.reason),
     }
-
-
-def period_body(reign: Reign, ended_at: datetime | None, texts: Mapping[str, str]) -> Body:
-    ended = None if ended_at is None else canonical_time(ended_at)
-    return {**champion_body(reign, texts), "ended_at": ended}
 
 
 def upload_body(upload: Upload) -> Body:

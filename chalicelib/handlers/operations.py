@@ -256,7 +256,7 @@ OPERATIONS: tuple[Operation, ...] = (
         f"{_MODEL}/timeline",
         "readTimeline",
         "All reigns, newest first",
-        {200: schemas.PeriodPage},
+        {200: schemas.ReignPage},
         READ,
         parameters=PAGED,
     ),

@@ -12,7 +12,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.handlers.access import OPERATE, READ
 from chalicelib.handlers.authorizer import bearer
-from chalicelib.handlers.bodies import champion_body, page, period_body
+from chalicelib.handlers.bodies import page, reign_body
 from chalicelib.handlers.problems import problem_details
 from chalicelib.handlers.requests import moment, open_call, page_query, parse_body
 from tiltyard.errors import MalformedRequest
@@ -81,8 +81,9 @@ def champion(model: str) -> dict[str, Any]:
     call = open_call(bp.current_request)
     found = call.model(model, READ)
     lineage = call.at_hand.lineage
-    reign = service.champion_at(lineage, found.name, moment(call.request, "as_of"))
-    return champion_body(reign, lineage.texts(frozenset({reign.approved_by, reign.reason})))
+    period = service.champion_at(lineage, found.name, moment(call.request, "as_of"))
+    reign = period.reign
+    return reign_body(reign, period.ended_at, lineage.texts(frozenset({reign.approved_by, reign.reason})))
 
 
 @bp.route("/v1/models/{model}/timeline", methods=["GET"], authorizer=bearer)
@@ -100,7 +101,7 @@ def timeline(model: str) -> Response:
     reigns = [period.reign for period in periods.items]
     texts = lineage.texts(frozenset(text for reign in reigns for text in (reign.approved_by, reign.reason)))
     following = _write_cursor(periods.next, reigns[-1].started_at) if periods.next else None
-    return page((period_body(p.reign, p.ended_at, texts) for p in periods.items), following)
+    return page((reign_body(p.reign, p.ended_at, texts) for p in periods.items), following)
 
 
 def _write_cursor(cursor: str, ended_at: datetime) -> str:

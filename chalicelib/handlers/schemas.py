@@ -160,13 +160,10 @@ class Champion(_Schema):
     digest: Digest
     generation: int
     started_at: Time
+    ended_at: Time | None = Field(description="Start of the next reign; null while it lasts")
     action: Literal["promote", "rollback"]
     approved_by: str | None = Field(description="Null when the name was erased")
     reason: str | None = Field(description="Null when the text was erased")
-
-
-class Period(Champion):
-    ended_at: Time | None = Field(description="Start of the next reign; null while it lasts")
 
 
 class PredictionRequest(_Schema):
@@ -270,5 +267,5 @@ class AliasPage(Page[Alias]):
     pass
 
 
-class PeriodPage(Page[Period]):
+class ReignPage(Page[Champion]):
     pass

@@ -10,6 +10,8 @@ pk                    sk                         what
 ====================  =========================  =====================================
 ``MODEL#m``           ``META``                   the model's head
 ``MODEL#m``           ``POINTER``                who answers: complete, at most 16 KB
+``MODEL#m``           ``POLICY``                 the policy that holds
+``MODEL#m``           ``POLICY#000002``          a policy that was put, this one or a past one
 ``MODEL#m``           ``VERSION#000003``         a version
 ``MODEL#m``           ``DIGEST#sha256``          the number of the version so named
 ``MODEL#m``           ``ALIAS#a``                a user's own alias
@@ -33,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from chalicelib.lineage.records import (
     Alias,
@@ -44,31 +46,20 @@ from chalicelib.lineage.records import (
     IdempotencyKey,
     Model,
     Pointer,
+    Policy,
+    PolicyCopy,
     Reign,
     Target,
     Version,
 )
+from chalicelib.lineage.tables import TTL_ATTRIBUTE
 from tiltyard.audit.entry import canonical_time
 from tiltyard.errors import InvalidInput
 
 # A nested item can't be typed more closely without recursion that mypy reads slowly.
 Item = dict[str, Any]
-IndexName = Literal["inverse", "listing"]
 
-TTL_ATTRIBUTE = "expires_at"
-# Attribute names of the partition and the sort key, by index (None: the table itself).
-INDEX_KEYS: Mapping[IndexName | None, tuple[str, str]] = {
-    None: ("pk", "sk"),
-    "inverse": ("ipk", "isk"),
-    "listing": ("lpk", "lsk"),
-}
-LEDGER_INDEX_KEYS: Mapping[str | None, tuple[str, str]] = {
-    None: ("pk", "sk"),
-    "cohort": ("cpk", "csk"),
-    "subject": ("spk", "ssk"),
-}
-
-META, POINTER, TEXT, IDEMP, PEPPER = "META", "POINTER", "TEXT", "IDEMP", "PEPPER"
+META, POINTER, POLICY, TEXT, IDEMP, PEPPER = "META", "POINTER", "POLICY", "TEXT", "IDEMP", "PEPPER"
 AUDIT_PENDING = "AUDIT#PENDING"
 ALL_MODELS = "MODELS"
 VALIDATING = "VALIDATING"
@@ -89,6 +80,10 @@ def model_pk(model: str) -> str:
 
 def version_sk(number: int) -> str:
     return f"VERSION#{number:06d}"
+
+
+def policy_sk(number: int) -> str:
+    return f"{POLICY}#{number:06d}"
 
 
 def digest_sk(digest: str) -> str:
@@ -139,29 +134,6 @@ def text_of(at: datetime) -> str:
 
 def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def table_schema(indexes: Mapping[Any, tuple[str, str]]) -> dict[str, Any]:
-    """Keys and indexes of a table, in the form that DynamoDB's CreateTable and CloudFormation share."""
-    names = [name for keys in indexes.values() for name in keys]
-    secondary = [
-        {"IndexName": index, "KeySchema": _key_schema(*keys), "Projection": {"ProjectionType": "ALL"}}
-        for index, keys in indexes.items()
-        if index is not None
-    ]
-    return {
-        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in names],
-        "KeySchema": _key_schema(*indexes[None]),
-        "GlobalSecondaryIndexes": secondary,
-        "BillingMode": "PAY_PER_REQUEST",
-    }
-
-
-def _key_schema(partition: str, sort: str) -> list[dict[str, str]]:
-    return [
-        {"AttributeName": partition, "KeyType": "HASH"},
-        {"AttributeName": sort, "KeyType": "RANGE"},
-    ]
 
 
 def model_item(model: Model) -> Item:
@@ -248,19 +220,42 @@ def pointer_item(pointer: Pointer) -> Item:
         "team": pointer.team,
         "champion": None if pointer.champion is None else _target_item(pointer.champion),
         "started_at": None if pointer.started_at is None else text_of(pointer.started_at),
+        "generation": pointer.generation,
+        "policy": None if pointer.policy is None else _copy_item(pointer.policy),
         "revision": pointer.revision,
     }
 
 
 def pointer_from(item: Item) -> Pointer:
-    champion, started_at = item["champion"], item["started_at"]
+    champion, started_at, policy = item["champion"], item["started_at"], item["policy"]
     return Pointer(
         model=item["model"],
         team=item["team"],
         champion=None if champion is None else _target_from(champion),
         started_at=None if started_at is None else time_of(started_at),
+        generation=item["generation"],
+        policy=None if policy is None else PolicyCopy(policy["number"], policy["digest"], policy["document"]),
         revision=item["revision"],
     )
+
+
+def policy_items(policy: Policy) -> tuple[Item, Item]:
+    """The policy that holds, and its entry in the history, which never changes."""
+    item = {
+        "pk": model_pk(policy.model),
+        "kind": "policy",
+        "model": policy.model,
+        **_copy_item(policy.copy),
+        "put_at": text_of(policy.put_at),
+        "put_by": policy.put_by,
+        "revision": policy.revision,
+    }
+    return item | {"sk": POLICY}, item | {"sk": policy_sk(policy.number)}
+
+
+def policy_from(item: Item) -> Policy:
+    values = {field.name: item[field.name] for field in fields(Policy)}
+    return Policy(**values | {"put_at": time_of(item["put_at"])})
 
 
 def alias_item(alias: Alias) -> Item:
@@ -372,6 +367,10 @@ def _target_item(target: Target) -> Item:
         "files": _files_item(target.files),
         "memory_bytes": target.memory_bytes,
     }
+
+
+def _copy_item(copy: PolicyCopy) -> Item:
+    return {"number": copy.number, "digest": copy.digest, "document": copy.document}
 
 
 def _target_from(item: Item) -> Target:

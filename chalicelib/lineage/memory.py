@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from chalicelib.lineage import items
+from chalicelib.lineage import items, tables
 from chalicelib.lineage.items import Item, Key
 from chalicelib.lineage.store import Commitments, Rows, TableLineage, real_time
 from chalicelib.lineage.writes import (
@@ -39,7 +39,7 @@ class MemoryTable:
             return [copy.deepcopy(self._items[key]) for key in keys if key in self._items]
 
     def query(self, rows: Rows, *, limit: int) -> list[Item]:
-        partition, sort = items.INDEX_KEYS[rows.index]
+        partition, sort = tables.INDEX_KEYS[rows.index]
         with self._lock:
             found = [
                 item
@@ -90,4 +90,4 @@ def _holds(condition: Condition | None, stored: Item | None) -> bool:
         case AtRevision(revision):
             return stored is not None and stored.get("revision") == revision
         case AbsentOrExpired(now):
-            return stored is None or stored[items.TTL_ATTRIBUTE] <= now
+            return stored is None or stored[tables.TTL_ATTRIBUTE] <= now

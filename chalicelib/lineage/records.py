@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from tiltyard.contract.signature import Task
 
@@ -103,23 +103,61 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Pointer:
-    """Who answers for ``name``: one item, complete, at most 16 KB.
+class PolicyCopy:
+    """What a predictor needs of a policy: `document` is its canonical JSON (RFC 8785), as text.
 
-    `revision` counts generations: it goes up by one with every promotion and
-    rollback. `started_at` is the start of the champion's reign.
+    Text, for items hold no fractions, and its digest is over these very bytes.
+    """
+
+    number: int
+    digest: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A model's policy under a number that is never used again, counting up from 1.
+
+    `put_by` is an actor's pseudonym. The one that holds is replaced; all are kept.
+    """
+
+    model: str
+    number: int
+    digest: str
+    document: str
+    put_at: datetime
+    put_by: str
+    revision: int = 0
+
+    @property
+    def copy(self) -> PolicyCopy:
+        return PolicyCopy(self.number, self.digest, self.document)
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Who answers for ``name`` and by which policy: one item, complete, at most 16 KB.
+
+    `generation` counts promotions and rollbacks; `started_at` is the start of the
+    champion's reign; `policy` is None while none was ever put.
     """
 
     model: str
     team: str
     champion: Target | None = None
     started_at: datetime | None = None
+    generation: int = 0
+    policy: PolicyCopy | None = None
     revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A user's own name for one version: ``name@alias``."""
+    """A user's own name for one version: ``name@alias``.
+
+    Its `revision` starts at the number of the change that makes it, so that no
+    ETag of an alias that was deleted comes back with a new one of that name.
+    """
 
     model: str
     team: str
@@ -188,7 +226,7 @@ class Edge:
     """`source` —`relation`→ `target`, read both ways.
 
     The ends are node ids: ``version:<digest>``, ``blob:<sha256>``,
-    ``reign:<model>/<generation>``, ``model:<name>``.
+    ``reign:<model>/<generation>``, ``policy:<digest>``, ``model:<name>``.
     """
 
     source: str
@@ -196,7 +234,14 @@ class Edge:
     target: str
 
 
-Record = Model | Version | Pointer | Alias | Reign | Actor | Reason
+class Led(NamedTuple, Generic[T]):
+    """A record with the pointer of its model, which knows the team and the policy."""
+
+    pointer: Pointer | None
+    record: T | None
+
+
+Record = Model | Version | Pointer | Policy | Alias | Reign | Actor | Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +264,11 @@ class Put:
     """Write `record`, whose `revision` is still the one it was read at.
 
     The store writes ``revision + 1`` on the condition that the stored one is
-    `revision` (0: that there is none).
+    `revision` (0: that there is none). A new alias is written at the number of
+    the change instead.
     """
 
-    record: Model | Version | Pointer | Alias
+    record: Model | Version | Pointer | Policy | Alias
 
 
 @dataclass(frozen=True, slots=True)

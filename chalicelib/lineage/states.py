@@ -13,9 +13,9 @@ from typing import Any
 
 import rfc8785
 
-from chalicelib.lineage.records import Alias, Model, Pointer, Version
+from chalicelib.lineage.records import Alias, Model, Pointer, Policy, Version
 
-State = Model | Version | Pointer | Alias
+State = Model | Version | Pointer | Policy | Alias
 
 
 def state_digest(record: State | None, *, commitment: Callable[[str], str]) -> str | None:
@@ -52,6 +52,13 @@ def _state(record: State, commitment: Callable[[str], str]) -> dict[str, Any]:
                 "model": record.model,
                 "version": None if champion is None else champion.version,
                 "digest": None if champion is None else champion.digest,
+            }
+        case Policy():
+            return {
+                "kind": "policy",
+                "model": record.model,
+                "number": record.number,
+                "digest": record.digest,
             }
         case Alias():
             return {

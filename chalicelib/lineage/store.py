@@ -15,10 +15,23 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Literal, Protocol, TypeVar
 
-from chalicelib.lineage import cursors, items
+from chalicelib.lineage import cursors, items, tables
 from chalicelib.lineage.ids import RANDOM_BYTES, uuid7
-from chalicelib.lineage.items import IndexName, Item, Key
-from chalicelib.lineage.records import Alias, Change, Done, Edge, Model, Page, Pointer, Reign, Version
+from chalicelib.lineage.items import Item, Key
+from chalicelib.lineage.records import (
+    Alias,
+    Change,
+    Done,
+    Edge,
+    Led,
+    Model,
+    Page,
+    Pointer,
+    Policy,
+    Reign,
+    Version,
+)
+from chalicelib.lineage.tables import IndexName
 from chalicelib.lineage.writes import Operation, plan
 
 T = TypeVar("T")
@@ -118,6 +131,20 @@ class TableLineage:
         item = self._table.get(Key(items.model_pk(model), items.POINTER))
         return None if item is None else items.pointer_from(item)
 
+    def policy(self, model: str, number: int | None = None) -> Policy | None:
+        """The policy that holds, or any that was put."""
+        sk = items.POLICY if number is None else items.policy_sk(number)
+        item = self._table.get(Key(items.model_pk(model), sk))
+        return None if item is None else items.policy_from(item)
+
+    def led_alias(self, model: str, name: str) -> Led[Alias]:
+        """An alias with its model's pointer, in one read."""
+        return self._led(model, items.alias_sk(name), items.alias_from)
+
+    def led_version(self, model: str, number: int) -> Led[Version]:
+        """A version with its model's pointer, in one read."""
+        return self._led(model, items.version_sk(number), items.version_from)
+
     def alias(self, model: str, name: str) -> Alias | None:
         item = self._table.get(Key(items.model_pk(model), items.alias_sk(name)))
         return None if item is None else items.alias_from(item)
@@ -133,6 +160,13 @@ class TableLineage:
         found = self._table.query(rows, limit=1)
         return items.reign_from(found[0]) if found else None
 
+    def reign_after(self, model: str, at: datetime) -> Reign | None:
+        # Times are kept to the millisecond, so a reign that starts at this one is not after it.
+        start = items.reign_sk(at)
+        rows = replace(_of_model(model, "REIGN#"), low=start, is_consistent=True)
+        later = [item for item in self._table.query(rows, limit=2) if item["sk"] != start]
+        return items.reign_from(later[0]) if later else None
+
     def reigns(self, model: str, *, limit: int, cursor: str | None) -> Page[Reign]:
         rows = _of_model(model, "REIGN#", newest_first=True)
         return self._page(f"reigns {model}", [rows], "sk", items.reign_from, limit=limit, cursor=cursor)
@@ -142,7 +176,7 @@ class TableLineage:
     ) -> Page[Edge]:
         """Edges that start at a node, or end at it."""
         index: IndexName | None = None if direction == "from" else "inverse"
-        sort_key = items.INDEX_KEYS[index][1]
+        sort_key = tables.INDEX_KEYS[index][1]
         rows = Rows(items.node_pk(node), "EDGE#", "EDGE#" + items.LAST, index=index)
         name = f"edges {direction} {node}"
         return self._page(name, [rows], sort_key, items.edge_from, limit=limit, cursor=cursor)
@@ -169,6 +203,14 @@ class TableLineage:
         )
         self._table.transact(planned.operations)
         return planned.head
+
+    def _led(self, model: str, sk: str, record: Callable[[Item], T]) -> Led[T]:
+        pk = items.model_pk(model)
+        found = {item["sk"]: item for item in self._table.get_many([Key(pk, items.POINTER), Key(pk, sk)])}
+        pointer, item = found.get(items.POINTER), found.get(sk)
+        return Led(
+            None if pointer is None else items.pointer_from(pointer), None if item is None else record(item)
+        )
 
     def _page(
         self,

@@ -14,7 +14,7 @@ from typing import Any
 
 from chalicelib.lineage import items
 from chalicelib.lineage.items import Item, Key
-from chalicelib.lineage.records import Alias, Append, Change, Model, Pointer, Put, Remove, Version
+from chalicelib.lineage.records import Alias, Append, Change, Model, Pointer, Policy, Put, Remove, Version
 from tiltyard.audit.entry import Entry
 from tiltyard.errors import InvalidInput, TiltyardError
 
@@ -102,7 +102,7 @@ def plan(change: Change, *, now: datetime, entry_id: str, commitment: str | None
     head = replace(change.model, revision=change.model.revision + 1, changes=change.model.changes + 1)
     operations = (
         PutItem(items.model_item(head), _condition(change.model.revision)),
-        *(operation for write in change.writes for operation in _record(write, change.model.name)),
+        *(operation for write in change.writes for operation in _record(write, head)),
         *(PutItem(items.edge_item(edge), None) for edge in change.edges),
         *_beside(change, now=now, entry_id=entry_id, commitment=commitment, number=head.changes),
     )
@@ -110,8 +110,8 @@ def plan(change: Change, *, now: datetime, entry_id: str, commitment: str | None
     return Plan(head, operations)
 
 
-def _record(write: Put | Append | Remove, model: str) -> Iterator[Operation]:
-    record = write.record
+def _record(write: Put | Append | Remove, head: Model) -> Iterator[Operation]:
+    record, model = write.record, head.name
     if isinstance(record, Model):
         raise TiltyardError(f"the head of {record.name} is the change's own model, not one of its writes")
     if record.model != model:
@@ -122,10 +122,10 @@ def _record(write: Put | Append | Remove, model: str) -> Iterator[Operation]:
     elif isinstance(write, Append):
         yield PutItem(items.reign_item(write.record), Absent())
     else:
-        yield from _put(write)
+        yield from _put(write, number=head.changes)
 
 
-def _put(write: Put) -> Iterator[Operation]:
+def _put(write: Put, *, number: int) -> Iterator[Operation]:
     record = write.record
     condition = _condition(record.revision)
     if isinstance(record, Version):
@@ -135,8 +135,14 @@ def _put(write: Put) -> Iterator[Operation]:
             yield PutItem(items.digest_item(record), Absent())
     elif isinstance(record, Pointer):
         yield PutItem(items.pointer_item(replace(record, revision=record.revision + 1)), condition)
+    elif isinstance(record, Policy):
+        current, past = items.policy_items(replace(record, revision=record.revision + 1))
+        yield PutItem(current, condition)
+        yield PutItem(past, Absent())
     elif isinstance(record, Alias):
-        yield PutItem(items.alias_item(replace(record, revision=record.revision + 1)), condition)
+        # A change raises a revision by one at most, so this one is above all that the name ever had.
+        revision = record.revision + 1 if record.revision else number
+        yield PutItem(items.alias_item(replace(record, revision=revision)), condition)
 
 
 def _beside(

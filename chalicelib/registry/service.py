@@ -350,7 +350,7 @@ def set_alias(
             alias = Alias(model=name, team=model.team, name=alias_name, target=target)
         else:
             alias = replace(present, target=target)
-        lineage.commit(
+        head = lineage.commit(
             Change(
                 model=model,
                 attempt=attempt,
@@ -362,7 +362,8 @@ def set_alias(
                 result={"model": name, "alias": alias_name, "is_new": present is None},
             )
         )
-        return AliasSetting(replace(alias, revision=alias.revision + 1), is_new=present is None)
+        revision = head.changes if present is None else present.revision + 1
+        return AliasSetting(replace(alias, revision=revision), is_new=present is None)
 
     return settle(change)
 

@@ -18,10 +18,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from chalicelib.lineage.records import Target
+from chalicelib.lineage.records import PolicyCopy, Target
 
 STALE_S = 30.0
 MAX_NAMES = 1000
@@ -41,10 +41,14 @@ class Name(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Whose the model is and which version answers; no target: the name leads nowhere yet."""
+    """Whose the model is, which version answers and by which policy.
+
+    No target: the name leads nowhere yet. No policy: none was ever put.
+    """
 
     team: str
     target: Target | None
+    policy: PolicyCopy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,8 @@ class PointerCache:
             return None
         if found.target is not None and not self._takes_over(name, found.target, entry):
             assert entry is not None
-            found = Answering(found.team, entry.answering.target)
+            # With the policy that it answered by: another one may not fit it.
+            found = replace(entry.answering, team=found.team)
         with self._lock:
             known = self._entries.get(name)
             # A slower read that began earlier must not bring an older pointer back.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from chalicelib.lineage.records import Target, Version
+from chalicelib.lineage.records import PolicyCopy, Target, Version
 from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms, Queue, Spool
 from chalicelib.serving import telemetry
 from chalicelib.serving.body import PredictBody
@@ -30,6 +30,8 @@ class Resolved(NamedTuple):
     team: str
     role: str
     target: Target | None
+    policy: PolicyCopy | None = None
+    """None: none was ever put, and the default holds."""
     refused: NotReady | None = None
     """Why the version can't answer; told to no one before the caller's rights are known."""
 
@@ -61,19 +63,20 @@ class Predictor:
         answering = self._pointers.get(name)
         if answering is None:
             return None
-        return Resolved(name.model, answering.team, name.alias or CHAMPION, answering.target)
+        return Resolved(
+            name.model, answering.team, name.alias or CHAMPION, answering.target, answering.policy
+        )
 
     def resolve_version(self, model: str, number: int) -> Resolved | None:
         """A version by its number, read afresh: role ``direct``, never a part of a gate."""
-        head = self._lineage.model(model)
-        if head is None:
+        pointer, version = self._lineage.led_version(model, number)
+        if pointer is None:
             return None
-        version = self._lineage.version(model, number)
         try:
             target = None if version is None else _target_of(version)
         except NotReady as refused:
-            return Resolved(model, head.team, DIRECT, None, refused)
-        return Resolved(model, head.team, DIRECT, target)
+            return Resolved(model, pointer.team, DIRECT, None, refused=refused)
+        return Resolved(model, pointer.team, DIRECT, target, pointer.policy)
 
     def answer(
         self, resolved: Resolved, body: PredictBody, *, request_id: str, now: datetime
@@ -135,12 +138,11 @@ class Predictor:
     def _read(self, name: Name) -> Answering | None:
         if name.alias is None or name.alias == CHAMPION:
             pointer = self._lineage.pointer(name.model)
-            if pointer is not None:
-                return Answering(pointer.team, pointer.champion)
-            head = self._lineage.model(name.model)  # registered, and nothing promoted yet
-            return None if head is None else Answering(head.team, None)
-        alias = self._lineage.alias(name.model, name.alias)
-        return None if alias is None else Answering(alias.team, alias.target)
+            return None if pointer is None else Answering(pointer.team, pointer.champion, pointer.policy)
+        pointer, alias = self._lineage.led_alias(name.model, name.alias)
+        if pointer is None or alias is None:
+            return None
+        return Answering(alias.team, alias.target, pointer.policy)
 
     def _prepare(self, target: Target) -> None:
         with self._sessions.lease(target):

@@ -136,5 +136,8 @@ def test_the_predictor_can_read_pointers_and_change_nothing(merged):
     for statement in policy["PolicyDocument"]["Statement"]:
         assert statement["Resource"] != "*"
         actions |= {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
-    assert {action for action in actions if action.startswith("dynamodb:")} == {"dynamodb:GetItem"}
+    assert {action for action in actions if action.startswith("dynamodb:")} == {
+        "dynamodb:GetItem",
+        "dynamodb:BatchGetItem",
+    }
     assert not [action for action in actions if "*" in action]

@@ -205,17 +205,30 @@ class Swap:
 class Prediction:
     """One row's answer.
 
-    `value` is the decision: a class label, or the number of a regression.
-    `score` is a binary model's probability of its positive class, `scores` the
-    probability of each class of a multiclass model. `warnings` name the columns
-    whose values the model wasn't registered with.
+    `value` is the decision: a class label, or the number of a regression; None
+    where the model's policy abstains, and what it answers instead where it
+    overrides (`model_value` is the model's own then). `score` is a binary model's
+    probability of its positive class, `scores` the probability of each class of a
+    multiclass model.
+
+    `set` holds the classes that can't be ruled out at the policy's level, likeliest
+    first, and `interval` the lowest and highest value of a regression (None where
+    there is no bound). `warnings` say what is odd about the row, by column, and
+    `rules` which humility rules fired; `action` is ``answer``, ``flag``,
+    ``override`` or ``abstain``. `explanation` is there when it was asked for.
     """
 
     id: str
-    value: str | float
+    value: str | float | None
     score: float | None
     scores: Mapping[str, float] | None
+    set: tuple[str, ...] | None
+    interval: tuple[float | None, float | None] | None
     warnings: tuple[Body, ...]
+    action: str
+    rules: tuple[str, ...]
+    model_value: str | float | None
+    explanation: Body | None
     version: int
     body: Body = field(repr=False, compare=False)
 
@@ -226,7 +239,13 @@ class Prediction:
             value=body["value"],
             score=body.get("score"),
             scores=body.get("scores"),
+            set=None if (classes := body.get("set")) is None else tuple(classes),
+            interval=None if (ends := body.get("interval")) is None else (ends[0], ends[1]),
             warnings=tuple(body.get("warnings") or ()),
+            action=body.get("action", "answer"),
+            rules=tuple(body.get("rules") or ()),
+            model_value=body.get("model_value"),
+            explanation=body.get("explanation"),
             version=version,
             body=body,
         )
@@ -257,7 +276,8 @@ class Predictions(Sequence[Prediction]):
         return iter(self.items)
 
     @property
-    def values(self) -> list[str | float]:
+    def values(self) -> list[str | float | None]:
+        """The decisions; None where the policy abstains."""
         return [item.value for item in self.items]
 
     @property

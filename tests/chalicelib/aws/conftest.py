@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from chalicelib import aws
-from chalicelib.lineage import items
+from chalicelib.lineage import tables
 from chalicelib.settings import Settings
 
 REGION = "eu-west-1"
@@ -29,7 +29,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
             name: boto3.client(name, region_name=REGION)  # type: ignore[call-overload]
             for name in ("dynamodb", "s3", "sqs", "kms")
         }
-        clients["dynamodb"].create_table(TableName="lineage", **items.table_schema(items.INDEX_KEYS))
+        clients["dynamodb"].create_table(TableName="lineage", **tables.lineage_schema())
         for bucket in ("artifacts-bucket", "lake-bucket"):
             clients["s3"].create_bucket(
                 Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}

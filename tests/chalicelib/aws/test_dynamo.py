@@ -18,9 +18,9 @@ from lineage_examples import NOON, PSEUDONYMS, creation, new_model, promotion, r
 from chalicelib import aws
 from chalicelib.aws.attributes import from_attributes, to_attributes
 from chalicelib.aws.dynamo import BATCH_ATTEMPTS, CONFLICT_ATTEMPTS, DynamoLineage, DynamoTable
-from chalicelib.lineage import items
+from chalicelib.lineage import tables
 from chalicelib.lineage.items import Key
-from chalicelib.lineage.records import Alias, Put
+from chalicelib.lineage.records import Alias, PolicyCopy, Put
 from chalicelib.lineage.store import Rows
 from chalicelib.lineage.writes import Absent, PutItem
 from tiltyard.errors import IntegrityError, LostRace, TiltyardError, Unavailable
@@ -103,6 +103,26 @@ def test_an_alias_is_one_get(lineage, calls):
 
     assert alias.target.version == 1
     assert calls == {"GetItem": 1}
+
+
+def test_an_alias_and_a_version_come_with_their_policy_in_one_consistent_read(lineage, calls, stage):
+    head = with_champion(lineage)
+    copy = PolicyCopy(1, "d" * 64, "{}")
+    pointer = replace(lineage.pointer(head.name), policy=copy)
+    lineage.commit(replace(creation(head), writes=(Put(pointer),)))
+    requests = []
+    stage.dynamodb.meta.events.register(
+        "before-parameter-build.dynamodb.*", lambda params, **_: requests.append(dict(params))
+    )
+    calls.clear()
+
+    alias = lineage.led_alias(head.name, "nightly")
+    version = lineage.led_version(head.name, 1)
+
+    assert (alias.record.target.version, alias.pointer.policy) == (1, copy)
+    assert (version.record.number, version.pointer.policy) == (1, copy)
+    assert calls == {"BatchGetItem": 2}
+    assert all(request["RequestItems"]["lineage"]["ConsistentRead"] for request in requests)
 
 
 def test_a_promotion_is_one_transaction(lineage, calls):
@@ -303,7 +323,7 @@ def test_a_fraction_cannot_be_stored():
 
 
 def test_the_schema_names_both_indexes_with_all_attributes():
-    schema = items.table_schema(items.INDEX_KEYS)
+    schema = tables.lineage_schema()
 
     indexes = {index["IndexName"]: index for index in schema["GlobalSecondaryIndexes"]}
     assert indexes.keys() == {"inverse", "listing"}

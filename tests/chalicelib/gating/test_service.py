@@ -144,7 +144,8 @@ def test_other_changes_of_the_model_do_not_cost_the_promotion(at_hand, monkeypat
 
     monkeypatch.setattr(at_hand.artifacts, "read", changing)
 
-    assert promote(at_hand, 2).previous == 1
+    swap = promote(at_hand, 2)
+    assert (swap.previous, swap.generation) == (1, 2)
     assert at_hand.lineage.pointer("delays").team == "team-2"
 
 
@@ -181,7 +182,7 @@ def test_model_that_is_not_there(at_hand):
 def test_reason_reaches_the_reign_as_a_commitment(at_hand):
     promote(at_hand, 1)
 
-    reign = service.champion_at(at_hand.lineage, "delays", None)
+    reign = service.champion_at(at_hand.lineage, "delays", None).reign
 
     assert reign.reason == at_hand.pseudonyms.commitment("better")
     assert at_hand.lineage.texts(frozenset({reign.reason})) == {reign.reason: "better"}
@@ -215,10 +216,12 @@ def test_reigns_cover_time_without_gap_or_overlap(steps):
     reigns = at_hand.lineage.reigns("delays", limit=50, cursor=None).items[::-1]
 
     assert [reign.generation for reign in reigns] == list(range(1, len(reigns) + 1))
+    assert not reigns or service.champion_at(at_hand.lineage, "delays", None).ended_at is None
     for reign in reigns:
         assert at_hand.lineage.reign_at("delays", reign.started_at) == reign
     for older, newer in itertools.pairwise(reigns):
         assert newer.started_at > older.started_at
+        assert service.champion_at(at_hand.lineage, "delays", older.started_at).ended_at == newer.started_at
         assert at_hand.lineage.reign_at("delays", newer.started_at - rules.TICK) == older
         assert older.version != newer.version
     retired = {reign.version for reign in reigns[:-1]} - {reign.version for reign in reigns[-1:]}

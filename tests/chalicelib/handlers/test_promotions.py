@@ -100,6 +100,8 @@ def test_champion_as_of_a_moment(two):
     assert champion_of(two)["version"] == 2
     assert champion_of(two, as_of="2026-03-01T12:00:00Z")["version"] == 1
     assert champion_of(two, as_of="2026-03-01T12:59:59.999Z")["version"] == 1
+    assert champion_of(two, as_of="2026-03-01T12:00:00Z")["ended_at"] == "2026-03-01T13:00:00.000Z"
+    assert champion_of(two)["ended_at"] is None
     assert champion_of(two, as_of="2026-03-01T14:00:00%2B01:00")["version"] == 2
     assert champion_of(two, as_of="2026-03-01T11:59:59.999Z")["status"] == 404
     found = schemas.Champion.model_validate(champion_of(two))
@@ -116,7 +118,7 @@ def test_timeline_has_no_gap_and_no_overlap_in_pages(two):
         page = two.call(
             "GET", f"/v1/models/delays/timeline?limit=2{cursor and '&cursor=' + cursor}", role="viewer"
         ).json
-        schemas.PeriodPage.model_validate(page)
+        schemas.ReignPage.model_validate(page)
         periods += page["items"]
         cursor = page["next"]
 

@@ -316,6 +316,20 @@ def test_alias_is_set_moved_read_listed_and_deleted(stage):
     schemas.AliasPage.model_validate(listed.json)
 
 
+def test_tag_of_a_deleted_alias_does_not_fit_a_new_one_of_its_name(stage):
+    stage.add_model()
+    stage.add_version()
+    path = "/v1/models/delays/aliases/blue"
+    old = stage.call("PUT", path, {"version": 1}, role="engineer").headers["ETag"]
+    stage.call("DELETE", path, role="engineer")
+    new = stage.call("PUT", path, {"version": 1}, role="engineer").headers["ETag"]
+
+    stale = stage.call("DELETE", path, role="engineer", headers={"If-Match": old})
+    read = stage.call("GET", path, role="viewer")
+
+    assert (stale.status, read.headers["ETag"]) == (412, new)
+
+
 def test_repeated_delete_with_its_key_is_answered_again(stage):
     stage.add_model()
     stage.add_version()

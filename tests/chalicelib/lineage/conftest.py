@@ -17,7 +17,7 @@ from moto.dynamodb.models import DynamoDBBackend
 
 from chalicelib.aws.attributes import from_attributes
 from chalicelib.aws.dynamo import DynamoLineage
-from chalicelib.lineage import items
+from chalicelib.lineage import tables
 from chalicelib.lineage.memory import MemoryLineage
 
 TABLE = "lineage"
@@ -56,7 +56,7 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(DynamoDBBackend, "transact_write_items", one_at_a_time)
     with mock_aws():
         client = boto3.client("dynamodb", region_name="eu-west-1")
-        client.create_table(TableName=TABLE, **items.table_schema(items.INDEX_KEYS))
+        client.create_table(TableName=TABLE, **tables.lineage_schema())
         yield client
 
 
@@ -88,7 +88,7 @@ def on_a_fresh_table(dynamodb: Any, clock: Clock) -> Callable[[], SimpleNamespac
 
     def make() -> SimpleNamespace:
         table = f"{TABLE}-{next(numbers)}"
-        dynamodb.create_table(TableName=table, **items.table_schema(items.INDEX_KEYS))
+        dynamodb.create_table(TableName=table, **tables.lineage_schema())
         return on_dynamodb(dynamodb, table, clock)
 
     return make

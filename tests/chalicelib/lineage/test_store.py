@@ -17,6 +17,7 @@ from lineage_examples import (
     naming,
     new_model,
     promotion,
+    putting,
     registration,
     sha256_of,
     target_of,
@@ -24,7 +25,7 @@ from lineage_examples import (
     version_of,
 )
 
-from chalicelib.lineage.records import Change, Edge, Examination, IdempotencyKey, Pointer, Put
+from chalicelib.lineage.records import Change, Edge, Examination, IdempotencyKey, Pointer, Policy, Put
 from tiltyard.audit.entry import Entry
 from tiltyard.errors import InvalidInput, LostRace, MalformedRequest, TiltyardError
 
@@ -251,8 +252,26 @@ def test_an_alias_is_set_moved_and_deleted_by_revision(store):
         store.lineage.commit(unnaming(head, stale))
     store.lineage.commit(unnaming(head, alias))
 
-    assert (stale.target.version, alias.target.version, alias.revision) == (1, 2, 2)
+    assert (stale.target.version, alias.target.version) == (1, 2)
+    assert alias.revision == stale.revision + 1
     assert store.lineage.alias(head.name, "nightly") is None
+
+
+def test_an_alias_made_again_has_none_of_its_old_revisions(store):
+    head = store.lineage.commit(creation(new_model()))
+    head = store.lineage.commit(registration(head))
+    version, revisions = store.lineage.version(head.name, 1), []
+    for moves in (0, 3, 1, 0):
+        head = store.lineage.commit(naming(head, "nightly", version))
+        for _ in range(moves):
+            revisions.append(store.lineage.alias(head.name, "nightly").revision)
+            alias = store.lineage.alias(head.name, "nightly")
+            head = store.lineage.commit(naming(head, "nightly", version, alias=alias))
+        alias = store.lineage.alias(head.name, "nightly")
+        revisions.append(alias.revision)
+        head = store.lineage.commit(unnaming(head, alias))
+
+    assert revisions == sorted(set(revisions))
 
 
 def test_a_deleted_alias_cannot_be_deleted_again(store):
@@ -358,6 +377,73 @@ def test_the_reign_at_a_moment_starts_at_it_or_before(store):
     assert started(datetime(9999, 12, 31, tzinfo=UTC)) == NOON + timedelta(days=9)
 
 
+def test_the_reign_after_a_moment_is_the_next_one(store):
+    head = store.lineage.commit(creation(new_model()))
+    head = store.lineage.commit(registration(head))
+    for at in (NOON, NOON + MS, NOON + timedelta(days=9)):
+        version, pointer = store.lineage.version(head.name, 1), store.lineage.pointer(head.name)
+        head = store.lineage.commit(promotion(head, pointer, version, at=at, reason="again"))
+
+    def started(at):
+        reign = store.lineage.reign_after(head.name, at)
+        return None if reign is None else reign.started_at
+
+    assert started(NOON - MS) == NOON
+    assert started(NOON) == NOON + MS
+    assert started(NOON + MS) == started(NOON + timedelta(days=8)) == NOON + timedelta(days=9)
+    assert started(NOON + timedelta(days=9)) is None
+    assert store.lineage.reign_after("another", NOON) is None
+
+
+def test_a_policy_reads_back_as_the_one_that_holds_and_by_its_number(store):
+    head = store.lineage.commit(creation(new_model()))
+    first, second = (
+        Policy(head.name, number, sha256_of(str(number)), f'{{"n":{number}}}', NOON, ADA, revision=number - 1)
+        for number in (1, 2)
+    )
+
+    head = store.lineage.commit(putting(head, store.lineage.pointer(head.name), first))
+    held_before = store.lineage.policy(head.name)
+    store.lineage.commit(putting(head, store.lineage.pointer(head.name), second))
+
+    assert held_before == replace(first, revision=1)
+    assert (
+        store.lineage.policy(head.name) == store.lineage.policy(head.name, 2) == replace(second, revision=2)
+    )
+    assert store.lineage.policy(head.name, 1) == replace(first, revision=1)
+    assert store.lineage.policy(head.name, 3) is None
+    assert store.lineage.policy("another") is None
+    assert store.lineage.pointer(head.name).policy == second.copy
+
+
+def test_a_policy_put_in_between_loses_the_race_and_nothing_is_written(store):
+    head = store.lineage.commit(creation(new_model()))
+    pointer = store.lineage.pointer(head.name)
+    policy = Policy(head.name, 1, sha256_of("1"), "{}", NOON, ADA)
+    head = store.lineage.commit(putting(head, pointer, policy))
+    before = store.dump()
+
+    with pytest.raises(LostRace, match="changed since it was read"):
+        store.lineage.commit(putting(head, store.lineage.pointer(head.name), replace(policy, number=2)))
+
+    assert store.dump() == before
+
+
+def test_alias_and_version_are_read_with_the_pointer(store):
+    head = store.lineage.commit(creation(new_model()))
+    head = store.lineage.commit(registration(head))
+    head = store.lineage.commit(naming(head, "nightly", store.lineage.version(head.name, 1)))
+    pointer = store.lineage.pointer(head.name)
+
+    assert store.lineage.led_alias(head.name, "nightly") == (
+        pointer,
+        store.lineage.alias(head.name, "nightly"),
+    )
+    assert store.lineage.led_version(head.name, 1) == (pointer, store.lineage.version(head.name, 1))
+    assert store.lineage.led_alias(head.name, "weekly") == (pointer, None)
+    assert store.lineage.led_version("another", 1) == (None, None)
+
+
 @pytest.mark.parametrize(
     "at",
     [datetime(2026, 1, 1), datetime.fromisoformat("9999-12-31T23:59:59-05:00")],  # noqa: DTZ001
@@ -387,7 +473,7 @@ def test_edges_are_read_from_both_ends(store):
     outward = listed(lambda **q: store.lineage.edges(node, direction="from", **q))
     inward = listed(lambda **q: store.lineage.edges(blob, direction="to", **q))
 
-    assert len(outward) == 5
+    assert len(outward) == len(version.files)
     assert inward == [Edge(node, "contains", blob)]
 
 

@@ -10,7 +10,18 @@ from bundles import logistic_bundle
 from lineage_examples import NOON, PSEUDONYMS, attempt_at, new_model
 
 from chalicelib.lineage.memory import MemoryLineage
-from chalicelib.lineage.records import Alias, Blob, Change, Examination, Model, Pointer, Put, Target, Version
+from chalicelib.lineage.records import (
+    Alias,
+    Blob,
+    Change,
+    Examination,
+    Model,
+    Pointer,
+    PolicyCopy,
+    Put,
+    Target,
+    Version,
+)
 from chalicelib.serving import telemetry
 from chalicelib.serving.body import PredictBody
 from chalicelib.serving.pointers import Name
@@ -58,7 +69,9 @@ class Stage:
         self.lineage = MemoryLineage(PSEUDONYMS)
         self.files = Files()
         self.sent = Sent()
-        self.model: Model = self.lineage.commit(self.change(new_model("delays")))
+        self.model: Model = self.lineage.commit(
+            self.change(new_model("delays"), Put(Pointer("delays", "airport")))
+        )
         self.predictor = Predictor(
             lineage=self.lineage,
             artifacts=self.files,  # type: ignore[arg-type]  # the one method that serving uses
@@ -88,7 +101,8 @@ class Stage:
         return Target(number, bundle.digest, files, 1000)
 
     def point(self, target: Target) -> None:
-        pointer = self.lineage.pointer("delays") or Pointer("delays", "airport")
+        pointer = self.lineage.pointer("delays")
+        assert pointer is not None
         self.model = self.lineage.commit(self.change(self.model, Put(replace(pointer, champion=target))))
 
     def ask(self, resolved: Resolved | None, **parts: Any) -> dict[str, Any]:
@@ -192,3 +206,20 @@ def test_a_version_that_did_not_pass_does_not_answer(stage, state):
 
     with pytest.raises(NotReady, match=f"Version 1 of 'delays' is {state}"):
         stage.ask(stage.predictor.resolve_version("delays", 1))
+
+
+def test_the_models_policy_goes_with_champion_alias_and_version(stage):
+    target = stage.register(1, logistic_bundle())
+    copy = PolicyCopy(3, "d" * 64, "{}")
+    pointer = replace(stage.lineage.pointer("delays"), champion=target, policy=copy)
+    alias = Alias("delays", "airport", "night", target)
+    stage.model = stage.lineage.commit(stage.change(stage.model, Put(pointer), Put(alias)))
+
+    resolved = [
+        stage.predictor.resolve(Name("delays")),
+        stage.predictor.resolve(Name("delays", "night")),
+        stage.predictor.resolve_version("delays", 1),
+    ]
+
+    assert [found.policy for found in resolved] == [copy] * 3
+    assert [found.target for found in resolved] == [target] * 3
