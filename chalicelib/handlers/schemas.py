@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from chalicelib.lineage.records import Stage
-from tiltyard.contract.rows import parse_time
+from tiltyard.contract.faults import parse_time
 from tiltyard.contract.signature import Task
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
@@ -198,18 +198,31 @@ class Explanation(_Schema):
 
 class Warned(_Schema):
     column: str
-    kind: Literal["unseen_category", "out_of_range"]
+    kind: Literal["unseen_category", "out_of_range", "extreme", "combination"] = Field(
+        description="extreme: far out in its column; combination: it goes least with the row's other values"
+    )
+    p: float | None = Field(None, description="Share of usual rows that look as odd")
 
 
 class Prediction(_Schema):
     id: str
-    value: str | float = Field(description="A class label, or the predicted number")
+    value: str | float | None = Field(
+        description="A class label, or the predicted number; null where a rule abstains"
+    )
+    model_value: str | float | None = Field(None, description="The model's own, where a rule overrides it")
     score: float | None = Field(None, description="Probability of a binary model's positive class")
     scores: dict[str, float] | None = Field(
         None, description="Probability of each class of a multiclass model"
     )
+    set: list[str] | None = Field(
+        None, description="Classes that can't be ruled out at the policy's level, likeliest first"
+    )
+    interval: Annotated[list[float | None], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="Lowest and highest value at the policy's level; null where there is no bound"
+    )
     warnings: list[Warned]
-    action: Literal["answer"]
+    action: Literal["answer", "flag", "override", "abstain"]
+    rules: list[str] | None = Field(None, description="Humility rules of the policy that fired")
     explanation: Explanation | None = None
 
 
@@ -217,6 +230,7 @@ class PredictionAnswer(_Schema):
     model: Name
     version: Number
     role: str = Field(description="champion, the alias's name, or direct")
+    policy: int = Field(ge=0, description="Number of the policy that judged; 0 where none was ever put")
     predictions: list[Prediction]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -9,16 +10,21 @@ from typing import Any, NamedTuple
 from chalicelib.lineage.records import PolicyCopy, Target, Version
 from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms, Queue, Spool
 from chalicelib.serving import telemetry
+from chalicelib.serving.answers import predictions
 from chalicelib.serving.body import PredictBody
 from chalicelib.serving.pointers import Answering, Name, PointerCache
 from chalicelib.serving.sessions import SessionCache
 from tiltyard.errors import NotFound, NotReady
 from tiltyard.runtime.bundle import SIZE_LIMITS
 from tiltyard.runtime.identifiers import uuid7s
+from tiltyard.runtime.judgement import Judge
 from tiltyard.runtime.model import SERVED, Answers, ServedModel
+from tiltyard.runtime.policy import parse
 
 CHAMPION = "champion"
 DIRECT = "direct"
+
+_MOST_JUDGES = 100
 
 _USABLE = frozenset({"candidate", "challenger", "champion", "retired"})
 
@@ -55,6 +61,7 @@ class Predictor:
         self._queue = queue
         self._spool = spool
         self._pseudonyms = pseudonyms
+        self._judges: dict[tuple[str, str | None], Judge] = {}
         self._sessions = SessionCache(self._load, capacity_bytes=memory_bytes)
         self._pointers = PointerCache(self._read, self._prepare, interval_s=interval_s)
 
@@ -103,6 +110,8 @@ class Predictor:
             )
         with self._sessions.lease(target) as served:
             answers = served.predict(body.rows)
+            judged = self._judge(resolved, target, served).judge(served.assurance, answers)
+            explanations = served.explainer.explain(body.rows) if body.explain else None
         ids = body.ids or uuid7s(len(body.rows), unix_ms=int(now.timestamp() * 1000))
         document = telemetry.record(
             model=resolved.model,
@@ -112,6 +121,8 @@ class Predictor:
             signature=served.signature,
             asked=telemetry.Asked(ids, self._subjects(body, served, answers), body.at),
             answers=answers,
+            judged=judged,
+            policy=resolved.policy,
             request_id=request_id,
             received_at=now,
         )
@@ -120,8 +131,26 @@ class Predictor:
             "model": resolved.model,
             "version": target.version,
             "role": resolved.role,
-            "predictions": _predictions(served, answers, ids),
+            "policy": 0 if resolved.policy is None else resolved.policy.number,
+            "predictions": predictions(served.signature, answers, judged, ids, explanations),
         }
+
+    def _judge(self, resolved: Resolved, target: Target, served: ServedModel) -> Judge:
+        """The policy, compiled for the version; the few that answer by turns are kept."""
+        policy = resolved.policy
+        key = (target.digest, None if policy is None else policy.digest)
+        judge = self._judges.get(key)
+        if judge is None:
+            signature = served.signature
+            judge = (
+                Judge.by_default(signature)
+                if policy is None
+                else Judge(parse(json.loads(policy.document), task=signature.task), signature)
+            )
+            if len(self._judges) >= _MOST_JUDGES:
+                self._judges.clear()
+            self._judges[key] = judge
+        return judge
 
     def _subjects(self, body: PredictBody, served: ServedModel, answers: Answers) -> list[str | None] | None:
         """Pseudonyms of the subjects that the request names, beside the rows or in the subject column."""
@@ -162,30 +191,3 @@ def _target_of(version: Version) -> Target:
             "only a version that passed its examination answers."
         )
     return Target(version.number, version.digest, version.files, version.examination.memory_bytes)
-
-
-def _predictions(served: ServedModel, answers: Answers, ids: Any) -> list[dict[str, Any]]:
-    """The answer by row: id, value, and the score that the decision rests on."""
-    task, classes = served.signature.task, served.signature.classes
-    key: str | None
-    scores: list[Any]
-    if task == "binary":
-        key, scores = "score", answers.scores[:, 1].tolist()
-    elif task == "multiclass":
-        key, scores = "scores", [dict(zip(classes, row, strict=True)) for row in answers.scores.tolist()]
-    else:
-        key = None
-    # The usual row has no warning; those that do get theirs afterwards.
-    if key is None:
-        predictions: list[dict[str, Any]] = [
-            {"id": i, "value": value, "warnings": [], "action": "answer"}
-            for i, value in zip(ids, answers.values, strict=True)
-        ]
-    else:
-        predictions = [
-            {"id": i, "value": value, key: score, "warnings": [], "action": "answer"}
-            for i, value, score in zip(ids, answers.values, scores, strict=True)
-        ]
-    for row, warnings in answers.warnings.items():
-        predictions[row]["warnings"] = [warning.to_json() for warning in warnings]
-    return predictions

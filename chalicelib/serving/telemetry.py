@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from chalicelib.lineage.records import PolicyCopy
 from chalicelib.ports import Queue, Spool
 from tiltyard.contract.signature import Signature
+from tiltyard.runtime.judgement import Judged
 from tiltyard.runtime.model import Answers
 
 FORMAT = 1
@@ -47,6 +49,8 @@ def record(
     signature: Signature,
     asked: Asked,
     answers: Answers,
+    judged: Judged,
+    policy: PolicyCopy | None,
     request_id: str,
     received_at: datetime,
 ) -> dict[str, Any]:
@@ -75,9 +79,17 @@ def record(
         document["subjects"] = asked.subjects
     if asked.at is not None:
         document["at"] = asked.at
-    if answers.warnings:
+    if policy is not None:
+        document["policy"] = {"number": policy.number, "digest": policy.digest}
+    if judged.warnings:
         document["warnings"] = {
-            str(i): [w.to_json() for w in warnings] for i, warnings in answers.warnings.items()
+            str(i): [w.to_json() for w in warnings] for i, warnings in judged.warnings.items()
+        }
+    if judged.decisions:
+        # Each application of a rule counts; what was answered instead follows from the policy.
+        document["decisions"] = {
+            str(i): {"action": decision.action, "rules": decision.rules}
+            for i, decision in judged.decisions.items()
         }
     return document
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -16,6 +17,9 @@ from tiltyard.runtime import parity
 from tiltyard.runtime.assurance import Assurance
 from tiltyard.runtime.bundle import MODEL, REFERENCE, SIGNATURE, Bundle
 from tiltyard.runtime.reference import NOTHING, Reference
+
+if TYPE_CHECKING:
+    from tiltyard.runtime.explanation import Explainer
 
 NUMBERS, STRINGS = "numbers", "strings"
 PROBABILITIES, VALUE = "probabilities", "value"
@@ -90,6 +94,19 @@ class ServedModel:
         signature = Bundle({SIGNATURE: files[SIGNATURE]}).signature
         reference = Reference.read(files[REFERENCE], signature)
         return cls(signature, open_session(files[MODEL]), reference)
+
+    @functools.cached_property
+    def explainer(self) -> Explainer:
+        """Made when it is first asked for: most containers never explain anything.
+
+        Raises
+        ------
+        InvalidBundle
+            If there is no background row.
+        """
+        from tiltyard.runtime.explanation import Explainer
+
+        return Explainer(self, self.assurance.reference.background)
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> Answers:
         """Answer rows as JSON sends them.

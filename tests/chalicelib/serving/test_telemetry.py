@@ -8,8 +8,10 @@ import orjson
 import pytest
 from bundles import logistic, two_numbers
 
+from chalicelib.lineage.records import PolicyCopy
 from chalicelib.serving import telemetry
 from tiltyard.contract.signature import Signature
+from tiltyard.runtime.judgement import Judge
 from tiltyard.runtime.model import ServedModel, open_session
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -31,6 +33,7 @@ class Sent:
 
 def record_of(rows: list[dict[str, Any]], signature: Signature, **asked: Any) -> dict[str, Any]:
     served = ServedModel(signature, open_session(logistic([0.5, -0.25])))
+    answers = served.predict(rows)
     return telemetry.record(
         model="late-flights",
         version=3,
@@ -38,7 +41,9 @@ def record_of(rows: list[dict[str, Any]], signature: Signature, **asked: Any) ->
         role="champion",
         signature=signature,
         asked=telemetry.Asked([f"id-{i}" for i in range(len(rows))], **asked),
-        answers=served.predict(rows),
+        answers=answers,
+        judged=Judge.by_default(signature).judge(served.assurance, answers),
+        policy=PolicyCopy(2, "p" * 64, "{}"),
         request_id="r-1",
         received_at=NOON,
     )
@@ -54,6 +59,8 @@ def test_a_message_holds_what_came_in_and_what_went_out_by_column(n):
     assert document["n"] == len(document["ids"]) == len(document["scores"]) == n
     assert (document["received_at"], document["at"]) == ("2026-03-01T12:00:00Z", "2026-03-01T11:00:00Z")
     assert document["warnings"]["0"] == [{"column": "a", "kind": "out_of_range"}]
+    assert document["decisions"]["0"] == {"action": "flag", "rules": ["uncertain", "out-of-range"]}
+    assert document["policy"] == {"number": 2, "digest": "p" * 64}
 
 
 def test_a_score_keeps_its_bits():
