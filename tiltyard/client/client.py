@@ -135,9 +135,9 @@ class Client:
     ) -> Version:
         """Make a fitted model a version that can be promoted.
 
-        Registration infers the contract from `data`, converts the model to ONNX,
-        proves on every row that both answer alike, uploads the bundle and waits
-        for the examination. The same bundle twice gives the same version.
+        Infers the contract from `data`, converts the model to ONNX, proves on every
+        row that both answer alike, uploads the bundle and waits for the examination.
+        The same bundle twice gives the same version.
 
         Parameters
         ----------
@@ -147,41 +147,22 @@ class Client:
             A fitted scikit-learn estimator or pipeline, an XGBoost, LightGBM or
             CatBoost model, or a ready ONNX file (a path to it, or its bytes).
         data, target
-            Labelled rows that the model was NOT fitted on: columns as callers
-            will send them, as a pandas DataFrame, and the true values (or the name
-            of the column that holds them). They become the reference that
-            production is compared with, and on rows that a model has learned by
-            heart that comparison is worthless.
-        task
-            ``binary``, ``multiclass`` or ``regression``; inferred when left out.
-        threshold
-            The decision threshold of a binary model on the positive class, .5 by default.
-        classes
-            What the classes are called: ``{0: "on time", 1: "late"}``, or the
-            names in the model's order.
-        sensitive, subject, time, calendar, personal
-            Columns with a role: sensitive attributes, the person a row is about,
-            the event time, calendar columns that follow the date, personal data.
-        categories, ranges
-            Levels, and (lowest, highest) values, beyond those in `data` that
-            callers may send without a warning.
-        nullable
-            Columns that callers may leave missing although no row of `data` does;
-            the model must be able to take that, and parity is proved on such rows.
-        tolerance
-            Share of rows whose answer may differ from the model's own by more
-            than 1e-4 (at most .05, .001 by default); isotonic calibration needs about .02.
-        contract
-            Of a ready ONNX file: its data contract, instead of one inferred from
-            `data`; a `Signature`, its JSON document, or a path to that.
-        output
-            Of a ready ONNX classifier: ``"logits"`` when its output isn't probabilities.
+            Labelled rows that the model was NOT fitted on: columns as callers will send
+            them, in a pandas DataFrame, and the true values (or the name of their column).
+            They become the reference that production is compared with; on rows that a
+            model has learned by heart that comparison is worthless.
         team, owner
             Of a model that is created: one's only team, and oneself, when left out.
         wait
             False returns the version while it is still ``validating``.
         progress
             Called with a line at a time; None shows nothing.
+        options
+            task (inferred when left out), threshold (.5), classes
+            (``{0: "on time", 1: "late"}``); columns with a role: sensitive, subject, time,
+            calendar, personal; what may come beyond `data`: categories, ranges, nullable;
+            tolerance; for a ready ONNX file contract and output.
+            `tiltyard.training.options.Options` and docs/register.md say more of each.
 
         Raises
         ------

@@ -21,7 +21,7 @@ from tiltyard.training.contract import Roles, infer_signature
 from tiltyard.training.convert import Converted, convert
 from tiltyard.training.labels import ENOUGH_ROWS, Labelled, labelled, outcomes
 from tiltyard.training.options import Chosen, Options
-from tiltyard.training.parity import figures, parity_bytes, prove
+from tiltyard.training.parity import Proof, figures, parity_bytes, prove
 from tiltyard.training.profile import build_profile
 from tiltyard.training.reference import build_reference
 from tiltyard.training.refusals import without_threshold
@@ -91,25 +91,26 @@ def build_bundle(
     holds_persons = any(column.is_personal for column in signature.columns)
     proof = prove(converted, signature, rows.data, tolerance=chosen.tolerance, holds_persons=holds_persons)
     progress(f"profiling {len(rows.data):,} held-out rows")
-    profile = build_profile(signature, rows.data, proof.scores, truth)
-    reference = build_reference(signature, rows.data, proof.scores, truth)
-    bundle = Bundle.seal(
-        {
-            MODEL: converted.content,
-            SIGNATURE: canonical(signature.to_json()),
-            PROFILE: canonical(profile),
-            REFERENCE: canonical(reference),
-            PARITY: parity_bytes(proof),
-        },
-        about={
-            "task": converted.task,
-            "framework": converted.framework,
-            "environment": _environment(),
-            "parity": figures(proof),
-        },
-    )
+    files = {
+        MODEL: converted.content,
+        SIGNATURE: canonical(signature.to_json()),
+        PROFILE: canonical(build_profile(signature, rows.data, proof.scores, truth)),
+        REFERENCE: canonical(build_reference(signature, rows.data, proof.scores, truth)),
+        PARITY: parity_bytes(proof),
+    }
+    bundle = Bundle.seal(files, about=_about(converted, proof))
     progress(f"sealed as {bundle.digest[:12]}")
     return bundle
+
+
+def _about(converted: Converted, proof: Proof) -> dict[str, Any]:
+    """What the manifest says besides the files."""
+    return {
+        "task": converted.task,
+        "framework": converted.framework,
+        "environment": _environment(),
+        "parity": figures(proof),
+    }
 
 
 def _converted(model: Any, rows: Labelled, chosen: Chosen, contract: Signature | None) -> Converted:

@@ -58,7 +58,9 @@ def check_gaps(
     for name in sorted(asked):
         if types[name] == "string" and name in features.strings and name not in filled:
             raise _refused(
-                name, "nothing stands for missing text", f"FeatureStep(fill={{{name!r}: '__missing__'}})"
+                name,
+                "nothing stands for missing text",
+                f"FeatureStep(fill={{{name!r}: '__missing__'}}), or a fill operation of its contract,",
             )
         imputer = "most_frequent" if types[name] == "string" else "median"
         mend = f"SimpleImputer(strategy={imputer!r})"
