@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tiltyard.contract.signature import Signature
+from tiltyard.contract.signature import Column, Signature
 from tiltyard.errors import Fault, ParityFailed, TiltyardError
 from tiltyard.runtime.bundle import canonical
 from tiltyard.runtime.model import ServedModel, open_session
@@ -151,17 +151,25 @@ def _edges(
     rows += _neighbours(converted, served, wide)
     for i, (name, kind) in enumerate(types.items()):
         start = wide.iloc[[i % len(wide)]]
-        column = signature.column(name)
         if kind == "string":
             rows += [frames.with_cells(start, {name: text}) for text in (UNSEEN_LEVEL, "")]
-        elif kind in ("number", "integer") and column.minimum is not None and column.maximum is not None:
-            span = column.maximum - column.minimum or 1.0
-            beyond = (column.minimum - span, column.maximum + span)
-            rows += [
-                frames.with_cells(start, {name: value}) for value in (*beyond, column.minimum, column.maximum)
-            ]
+        elif kind in ("number", "integer"):
+            ends = _ends(signature.column(name), wide[name])
+            rows += [frames.with_cells(start, {name: value}) for value in ends]
     pieces = [frames.widened(piece, types) for piece in rows if len(piece)]
     return frames.stacked(pieces, like=wide) if pieces else wide.iloc[:0]
+
+
+def _ends(column: Column, values: pd.Series[Any]) -> tuple[float, ...]:
+    """The ends of the column's range, by the contract or as `values` have it, and a range beyond each."""
+    low, high = column.minimum, column.maximum
+    if low is None or high is None:
+        present = values.dropna()
+        if present.empty:
+            return ()
+        low, high = float(present.min()), float(present.max())
+    span = high - low or 1.0
+    return low - span, high + span, low, high
 
 
 def _neighbours(converted: Converted, served: ServedModel, wide: pd.DataFrame) -> list[pd.DataFrame]:
