@@ -21,7 +21,8 @@
     ├── Conflict                  true when it was sent, not any more
     │   ├── LostRace              somebody else changed it first
     │   ├── NotReady              a version that is still being examined, or was rejected
-    │   └── Incompatible          a version that callers of the champion can't call
+    │   ├── Incompatible          a version that callers of the champion can't call
+    │   └── PolicyMisfit          a version that can't follow the model's policy
     ├── PreconditionFailed        a stale ``If-Match``
     ├── IntegrityError            stored bytes that don't match their digest
     └── Unavailable               try again later
@@ -168,6 +169,11 @@ class NotReady(Conflict):
 class Incompatible(Conflict):
     problem = "incompatible"
     title = "Callers of the champion couldn't call this version"
+
+
+class PolicyMisfit(Conflict):
+    problem = "policy-misfit"
+    title = "The version can't follow the model's policy"
 
 
 class PreconditionFailed(TiltyardError):

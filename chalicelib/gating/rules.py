@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 from chalicelib.lineage.records import Pointer, Target, Version
 from chalicelib.registry.rules import usable
 from tiltyard.audit.entry import canonical_time
-from tiltyard.errors import Conflict
+from tiltyard.errors import Conflict, Fault, PolicyMisfit
 
 TICK = timedelta(milliseconds=1)
 """Reigns are kept to the millisecond, and no two start in the same one."""
@@ -60,6 +61,15 @@ def past_champion(version: Version) -> Target:
 def _check_other(version: Version) -> None:
     if version.stage == "champion":
         raise Conflict(f"Version {version.number} of {version.model!r} is the champion already.")
+
+
+def check_policy(faults: Sequence[Fault], *, number: int, version: int) -> None:
+    """Raise `PolicyMisfit` when policy `number` asks for what `version` can't do."""
+    if faults:
+        raise PolicyMisfit(
+            f"Version {version} can't follow policy {number}; put a policy that fits it, then try again.",
+            faults=faults,
+        )
 
 
 def start_of_reign(now: datetime, pointer: Pointer) -> datetime:

@@ -33,6 +33,7 @@ from chalicelib.registry.compatibility import check_compatible
 from tiltyard.contract.signature import Signature
 from tiltyard.errors import Conflict, LostRace, NotFound
 from tiltyard.runtime.bundle import SIGNATURE, SIZE_LIMITS
+from tiltyard.runtime.policy import check_fit, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def promote(
         When the version didn't pass its examination, or was put away.
     Incompatible
         When callers of the champion couldn't call it.
+    PolicyMisfit
+        When it couldn't follow the model's policy.
     LostRace
         When another version became champion meanwhile.
     """
@@ -73,10 +76,8 @@ def promote(
         version = _version(lineage, name, number)
         target = rules.promotable(version)
         if pointer.champion is not None:
-            check_compatible(
-                _signature(artifacts, pointer.champion.files[SIGNATURE].sha256),
-                _signature(artifacts, version.files[SIGNATURE].sha256),
-            )
+            check_compatible(_signature(artifacts, pointer.champion), _signature(artifacts, target))
+        _check_policy(artifacts, pointer, target)
         return _swap(
             lineage, pseudonyms, pointer, version, target, action="promote", reason=reason, attempt=attempt
         )
@@ -86,6 +87,7 @@ def promote(
 
 def roll_back(
     lineage: LineageStore,
+    artifacts: ArtifactStore,
     pseudonyms: Pseudonyms,
     name: str,
     number: int | None,
@@ -104,6 +106,8 @@ def roll_back(
         When the model has no such version.
     Conflict
         When the version never reigned, or there is none to go back to.
+    PolicyMisfit
+        When it couldn't follow the model's policy.
     LostRace
         When another version became champion meanwhile.
     """
@@ -113,6 +117,7 @@ def roll_back(
         pointer = _unchanged(lineage, name, first)
         version = _version(lineage, name, _last_before(lineage, pointer) if number is None else number)
         target = rules.past_champion(version)
+        _check_policy(artifacts, pointer, target)
         return _swap(
             lineage, pseudonyms, pointer, version, target, action="rollback", reason=reason, attempt=attempt
         )
@@ -179,6 +184,9 @@ def _swap(
     if retired is not None:
         versions.append(replace(retired, stage="retired"))
     node = f"reign:{model.name}/{swap.generation}"
+    edges = [Edge(node, "reign-of", f"version:{version.digest}")]
+    if pointer.policy is not None:
+        edges.append(Edge(node, "under-policy", f"policy:{pointer.policy.digest}"))
     lineage.commit(
         Change(
             model=model,
@@ -188,7 +196,7 @@ def _swap(
             before=state_digest(pointer, commitment=pseudonyms.commitment),
             after=state_digest(crowned, commitment=pseudonyms.commitment),
             writes=(Put(crowned), *(Put(changed) for changed in versions), Append(reign)),
-            edges=(Edge(node, "reign-of", f"version:{version.digest}"),),
+            edges=tuple(edges),
             reason=reason,
             result=swap.to_json(),
         )
@@ -237,8 +245,18 @@ def _champion(lineage: LineageStore, pointer: Pointer) -> Version | None:
     return _version(lineage, pointer.model, pointer.champion.version)
 
 
-def _signature(artifacts: ArtifactStore, sha256: str) -> Signature:
-    return Signature.from_json(json.loads(artifacts.read(sha256, limit=SIZE_LIMITS[SIGNATURE])))
+def _signature(artifacts: ArtifactStore, target: Target) -> Signature:
+    content = artifacts.read(target.files[SIGNATURE].sha256, limit=SIZE_LIMITS[SIGNATURE])
+    return Signature.from_json(json.loads(content))
+
+
+def _check_policy(artifacts: ArtifactStore, pointer: Pointer, target: Target) -> None:
+    """The default fits every version, so only a policy that was put costs a read."""
+    if pointer.policy is None:
+        return
+    signature = _signature(artifacts, target)
+    policy = parse(json.loads(pointer.policy.document), task=signature.task)
+    rules.check_policy(check_fit(policy, signature), number=pointer.policy.number, version=target.version)
 
 
 def _last_before(lineage: LineageStore, pointer: Pointer) -> int:

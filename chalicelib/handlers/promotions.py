@@ -62,6 +62,7 @@ def roll_back(model: str) -> dict[str, Any]:
         attempt,
         lambda: service.roll_back(
             call.at_hand.lineage,
+            call.at_hand.artifacts,
             call.at_hand.pseudonyms,
             found.name,
             body.version,

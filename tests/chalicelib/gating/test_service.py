@@ -66,7 +66,13 @@ def promote(at_hand: MemoryContainer, number: int, at: datetime = NOON) -> rules
 
 def roll_back(at_hand: MemoryContainer, number: int | None = None) -> rules.Swap:
     return service.roll_back(
-        at_hand.lineage, at_hand.pseudonyms, "delays", number, reason="worse", attempt=attempt(at_hand)
+        at_hand.lineage,
+        at_hand.artifacts,
+        at_hand.pseudonyms,
+        "delays",
+        number,
+        reason="worse",
+        attempt=attempt(at_hand),
     )
 
 
