@@ -15,6 +15,7 @@ from chalicelib.handlers import (
     me,
     models,
     openapi,
+    policies,
     predictions,
     promotions,
     versions,
@@ -39,5 +40,6 @@ app.register_blueprint(me.bp)  # /v1/me
 app.register_blueprint(models.bp)  # /v1/models
 app.register_blueprint(versions.bp)  # /v1/artifacts, /v1/models/{m}/versions, …/{v}/contract
 app.register_blueprint(aliases.bp)  # /v1/models/{m}/aliases
+app.register_blueprint(policies.bp)  # /v1/models/{m}/policy
 app.register_blueprint(promotions.bp)  # /v1/models/{m}/promote, /rollback, /champion, /timeline
 app.register_blueprint(examination.bp)  # examination queue -> examiner; every 5 minutes -> sweeper

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from chalice.app import Response
 
 from chalicelib.handlers.requests import etag
-from chalicelib.lineage.records import Alias, Model, Reign, Version
+from chalicelib.lineage.records import Alias, Model, Policy, Reign, Version
 from chalicelib.ports import Upload
 from tiltyard.audit.entry import canonical_time
 
@@ -64,6 +65,18 @@ def alias_body(alias: Alias) -> Body:
         "alias": alias.name,
         "version": alias.target.version,
         "digest": alias.target.digest,
+    }
+
+
+def policy_body(policy: Policy, texts: Mapping[str, str]) -> Body:
+    """Number 0 is the default, which nobody put."""
+    return {
+        "model": policy.model,
+        "number": policy.number,
+        "digest": policy.digest,
+        "document": json.loads(policy.document),
+        "put_at": canonical_time(policy.put_at) if policy.number else None,
+        "put_by": texts.get(policy.put_by) if policy.number else None,
     }
 
 

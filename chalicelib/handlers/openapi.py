@@ -38,6 +38,11 @@ _PARAMETERS: dict[str, JSON] = {
     "limit": {"in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}},
     "cursor": {"in": "query", "schema": {"type": "string"}, "description": "`next` of the page before"},
     "as_of": {"in": "query", "schema": {"type": "string", "format": "date-time"}},
+    "number": {
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "A policy that was put before; 0 is the default",
+    },
     "version": {
         "in": "query",
         "schema": {"type": "integer", "minimum": 1},
@@ -144,7 +149,7 @@ def _answers(operation: Operation) -> JSON:
     answers = {}
     for status, body in operation.answers.items():
         headers = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
-        if body is not None and body.__name__ in {"Model", "Version", "Alias"}:
+        if body is not None and body.__name__ in {"Model", "Version", "Alias", "Policy"}:
             headers["ETag"] = {"$ref": "#/components/headers/ETag"}
         if operation.method == "post" and "ETag" in headers:
             headers["Location"] = {"$ref": "#/components/headers/Location"}

@@ -29,6 +29,7 @@ from tiltyard.errors import (
     NotFound,
     NotReady,
     PayloadTooLarge,
+    PolicyMisfit,
     PreconditionFailed,
     TiltyardError,
     Unauthenticated,
@@ -43,7 +44,7 @@ WITH_TOKEN: Problems = (Unauthenticated, Forbidden)
 WITH_BODY: Problems = (PayloadTooLarge, InvalidInput)
 AS_WRITE: Problems = (IdempotencyMismatch, LostRace)
 
-LIMIT, CURSOR, AS_OF, VERSION = "limit", "cursor", "as_of", "version"
+LIMIT, CURSOR, AS_OF, VERSION, NUMBER = "limit", "cursor", "as_of", "version", "number"
 PAGED = (LIMIT, CURSOR)
 KEYED = "Idempotency-Key"
 CONDITIONAL = "If-Match"
@@ -221,6 +222,25 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(KEYED, CONDITIONAL),
     ),
     Operation(
+        "get",
+        f"{_MODEL}/policy",
+        "readPolicy",
+        "Read the policy in force, or one that was put before",
+        {200: schemas.Policy},
+        READ,
+        parameters=(NUMBER,),
+    ),
+    Operation(
+        "put",
+        f"{_MODEL}/policy",
+        "putPolicy",
+        "Put a policy in force",
+        {200: schemas.Policy},
+        OPERATE,
+        schemas.PolicyDocument,
+        (KEYED, CONDITIONAL),
+    ),
+    Operation(
         "post",
         f"{_MODEL}/promote",
         "promote",
@@ -229,7 +249,7 @@ OPERATIONS: tuple[Operation, ...] = (
         OPERATE,
         schemas.Promotion,
         (KEYED,),
-        (Conflict, NotReady, Incompatible),
+        (Conflict, NotReady, Incompatible, PolicyMisfit),
     ),
     Operation(
         "post",
@@ -240,7 +260,7 @@ OPERATIONS: tuple[Operation, ...] = (
         OPERATE,
         schemas.Rollback,
         (KEYED,),
-        (Conflict,),
+        (Conflict, PolicyMisfit),
     ),
     Operation(
         "get",

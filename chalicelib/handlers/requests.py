@@ -50,6 +50,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,5}")
+_POLICY = re.compile(r"0|[1-9][0-9]{0,5}")
 _ETAG = re.compile(r'"([0-9]{1,18})"')
 
 
@@ -212,6 +213,16 @@ def version_number(text: str, model: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise NotFound(f"{model!r} has no version {text!r}.")
     return int(text)
+
+
+def policy_number(request: Request) -> int | None:
+    """``?number=`` of a policy; 0 is the default."""
+    given = query(request, "number")
+    if given is None:
+        return None
+    if not _POLICY.fullmatch(given):
+        raise MalformedRequest("number must be a whole number from 0 to 999999.")
+    return int(given)
 
 
 def etag(revision: int) -> str:

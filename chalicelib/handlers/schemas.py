@@ -2,19 +2,20 @@
 
 Only the function `api` loads this module, and only when a body is read or the
 document is asked for. A prediction's body is checked in plain code
-(`serving.body`); its models here are for the document, and a test holds both to
-the same bodies.
+(`serving.body`), and so is a policy's; their models here are for the document,
+and a test holds both to the same bodies.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from chalicelib.lineage.records import Stage
 from tiltyard.contract.faults import parse_time
 from tiltyard.contract.signature import Task
+from tiltyard.runtime.policy import Measure, When
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 Team = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/][A-Za-z0-9_.:/-]{0,62}$")]
@@ -134,6 +135,65 @@ class Alias(_Schema):
     alias: Name
     version: Number
     digest: Digest
+
+
+Level = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+ColumnName = Annotated[str, StringConstraints(min_length=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Uncertainty(_Schema):
+    level: Level | None = Field(None, description="Coverage of sets and intervals; 0.9 when left out")
+
+
+class Anomaly(_Schema):
+    level: Level | None = Field(
+        None, description="Share of usual rows that may be called anomalous; 0.01 when left out"
+    )
+
+
+class HumilityRule(_Schema):
+    """When something is odd, in these columns (any when left out), do this."""
+
+    name: Name
+    when: When
+    action: Measure
+    columns: Annotated[list[ColumnName], Field(min_length=1)] | None = Field(
+        None, description="Not for `uncertain`: that is said of an answer, not of a column"
+    )
+    wider_than: Annotated[Finite, Field(gt=0)] | None = Field(
+        None, description="Of `uncertain` for a regression: the width of an interval, in the target's unit"
+    )
+    value: str | Finite | None = Field(None, description="What an override answers: a class, or a number")
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        if self.columns is not None and self.when == "uncertain":
+            raise ValueError("an answer is uncertain, not a column of it")
+        if self.wider_than is not None and self.when != "uncertain":
+            raise ValueError("wider_than belongs to rules on `uncertain` only")
+        if (self.value is not None) != (self.action == "override"):
+            raise ValueError("an override has a value, and nothing else has")
+        return self
+
+
+class PolicyDocument(_Schema):
+    """What is left out gets its default; an empty `humility` is no rule at all."""
+
+    # Not a literal: JSON's `true` equals 1 there.
+    format: Annotated[int, Field(ge=1, le=1)]
+    uncertainty: Uncertainty | None = None
+    anomaly: Anomaly | None = None
+    humility: Annotated[list[HumilityRule], Field(max_length=32)] | None = None
+
+
+class Policy(_Schema):
+    model: Name
+    number: int = Field(ge=0, description="Counts the policies that were put; 0 is the default")
+    digest: Digest = Field(description="SHA-256 of the canonical document (RFC 8785)")
+    document: PolicyDocument
+    put_at: Time | None
+    put_by: str | None = Field(description="Null when the name was erased, and for the default")
 
 
 class Promotion(_Schema):
