@@ -48,6 +48,19 @@ def parse(raw: bytes) -> PredictBody:
         If its parts don't fit: no rows or too many, ids that repeat, a length
         that differs, a key that isn't known, an explanation of more than 20 rows.
     """
+    return of(load(raw))
+
+
+def load(raw: bytes) -> dict[str, Any]:
+    """The JSON object that a request's bytes hold.
+
+    Raises
+    ------
+    PayloadTooLarge
+        Above 3 MB.
+    MalformedRequest
+        If it isn't a JSON object.
+    """
     if len(raw) > MAX_BODY:
         raise PayloadTooLarge(f"The body has {len(raw)} bytes; {MAX_BODY} may. Send the rows in parts.")
     try:
@@ -55,7 +68,12 @@ def parse(raw: bytes) -> PredictBody:
     except orjson.JSONDecodeError as exc:
         body = _lenient(raw, exc)
     if not isinstance(body, dict):
-        raise MalformedRequest("The body must be a JSON object with the key rows.")
+        raise MalformedRequest("The body must be a JSON object.")
+    return body
+
+
+def of(body: Mapping[str, Any]) -> PredictBody:
+    """A prediction from its parts; `InvalidRows` as `parse` says it."""
     rows = body.get("rows")
     if len(body) == 1 and isinstance(rows, list) and 1 <= len(rows) <= MAX_ROWS:
         return PredictBody(rows)
