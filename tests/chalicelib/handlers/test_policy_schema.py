@@ -41,7 +41,11 @@ RULE = st.fixed_dictionaries(
 DOCUMENTS = mostly(
     st.fixed_dictionaries(
         {"format": st.sampled_from([1, 1, 1, 1, 1, 1, True, 1.0, 2, "1", None])},
-        optional={"uncertainty": LEVEL, "anomaly": LEVEL, "humility": mostly(st.lists(mostly(RULE), max_size=3))},
+        optional={
+            "uncertainty": LEVEL,
+            "anomaly": LEVEL,
+            "humility": mostly(st.lists(mostly(RULE), max_size=3)),
+        },
     )
 )
 
