@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,12 @@ from tiltyard.stats import conformal, ecod, mahalanobis
 
 ONE_BY_ONE = 8
 """Rows up to which plain Python is faster than numpy's calls."""
-MOST_PLAIN_COLUMNS = 40
+MOST_PLAIN_COLUMNS = 8
 """Columns above which a row's whitening goes through numpy."""
 
 # A score that is a calibration row's own, but for the rounding of what is stored, isn't above it.
 _ROUNDING = 1e-6
 
-Columns = Mapping[str, Sequence[Any]]
 Interval = list[float | None]
 
 
@@ -47,6 +46,11 @@ class Assurance:
         self._anomaly = reference.anomaly
         self._whitening = None if reference.anomaly is None else reference.anomaly.whitening
         self._dense = None if self._whitening is None else mahalanobis.dense(self._whitening)
+        if reference.anomaly is not None:
+            places = [signature.features.numbers.index(name) for name in reference.anomaly.columns]
+            # A slice where it can be: every number in the graph's order is usual, and copies nothing.
+            self._places = slice(None) if places == list(range(len(signature.features.numbers))) else places
+            self._tables = ecod.tables(reference.anomaly.tails)
         self.cutoffs = functools.lru_cache(maxsize=8)(self._cutoffs)
         self.reach = functools.lru_cache(maxsize=8)(self._reach)
 
@@ -69,41 +73,48 @@ class Assurance:
         """The conformal quantile at `level`: of ``1 - p``, or of a regression's absolute error."""
         return conformal.quantile(self.reference.conformal, level)
 
-    def findings(self, columns: Columns, n: int, level: float) -> dict[int, tuple[Warn, ...]]:
-        """What is odd about n rows, by position; `columns` are the values as they were sent.
+    def findings(self, numbers: NDArray[np.float32] | None, level: float) -> dict[int, tuple[Warn, ...]]:
+        """What is odd about n rows, by position, from the graph's ``numbers`` input, shape (n, k).
 
         A share of at most `level` of usual rows is flagged: (Bonferroni) half of it
         by each rule.
         """
         anomaly = self._anomaly
         cutoffs: Cutoffs = self.cutoffs(level)
-        if anomaly is None or (math.isinf(cutoffs.ecod) and math.isinf(cutoffs.mahalanobis)):
+        if (
+            anomaly is None
+            or numbers is None
+            or (math.isinf(cutoffs.ecod) and math.isinf(cutoffs.mahalanobis))
+        ):
             return {}
-        if n <= ONE_BY_ONE and len(anomaly.columns) <= MOST_PLAIN_COLUMNS:
-            return self._one_by_one(anomaly, columns, n, cutoffs)
-        return self._at_once(anomaly, columns, n, cutoffs)
+        rows = numbers[:, self._places].astype(np.float64)
+        if len(rows) <= ONE_BY_ONE:
+            return self._one_by_one(anomaly, rows, cutoffs)
+        return self._at_once(anomaly, rows, cutoffs)
 
     def _one_by_one(
-        self, anomaly: Anomaly, columns: Columns, n: int, cutoffs: Cutoffs
+        self, anomaly: Anomaly, rows: NDArray[np.float64], cutoffs: Cutoffs
     ) -> dict[int, tuple[Warn, ...]]:
         found = {}
-        sent = [columns[name] for name in anomaly.columns]
-        for i in range(n):
-            row = [math.nan if (value := values[i]) is None else value for values in sent]
+        for i, row in enumerate(rows.tolist()):
             out = ecod.score(anomaly.tails, row)
-            away = 0.0 if self._whitening is None else mahalanobis.score(self._whitening, row)
+            away = 0.0 if self._whitening is None else self._distance(rows[i], row)
             if out > cutoffs.ecod or away > cutoffs.mahalanobis:
                 found[i] = self._name(anomaly, row, out, away, cutoffs)
         return found
 
+    def _distance(self, row: NDArray[np.float64], values: Sequence[float]) -> float:
+        assert self._whitening is not None
+        assert self._dense is not None
+        if len(values) <= MOST_PLAIN_COLUMNS:
+            return mahalanobis.score(self._whitening, values)
+        return float(mahalanobis.scores(*self._dense, row[None])[0])
+
     def _at_once(
-        self, anomaly: Anomaly, columns: Columns, n: int, cutoffs: Cutoffs
+        self, anomaly: Anomaly, rows: NDArray[np.float64], cutoffs: Cutoffs
     ) -> dict[int, tuple[Warn, ...]]:
-        rows: NDArray[np.float64] = np.empty((n, len(anomaly.columns)))
-        for j, name in enumerate(anomaly.columns):
-            rows[:, j] = columns[name]  # None becomes NaN
-        out = ecod.scores(anomaly.tails, rows)
-        away = np.zeros(n) if self._dense is None else mahalanobis.scores(*self._dense, rows)
+        out = ecod.scores(self._tables, rows)
+        away = np.zeros(len(rows)) if self._dense is None else mahalanobis.scores(*self._dense, rows)
         flagged = np.flatnonzero((out > cutoffs.ecod) | (away > cutoffs.mahalanobis))
         return {
             i: self._name(anomaly, rows[i].tolist(), float(out[i]), float(away[i]), cutoffs)

@@ -42,7 +42,7 @@ class Judge:
 
     def judge(self, assurance: Assurance, answers: Answers) -> Judged:
         """Judge a version's answers by its own reference."""
-        found = assurance.findings(answers.columns, len(answers.values), self._policy.anomaly_level)
+        found = assurance.findings(answers.numbers, self._policy.anomaly_level)
         warnings = dict(answers.warnings)
         for row, odd in found.items():
             warnings[row] = (*warnings.get(row, ()), *odd)

@@ -34,13 +34,14 @@ class Answers(NamedTuple):
 
     `scores` is ``float32 [n, classes]`` of probabilities, or ``[n, 1]`` of
     values; `values` the decision by row: a class label, or the value itself;
-    `columns` the rows as they were sent, by column.
+    `columns` the rows as they were sent, by column; `numbers` what the graph was given of them.
     """
 
     scores: NDArray[np.float32]
     values: list[str] | list[float]
     warnings: Mapping[int, tuple[Warn, ...]]
     columns: Mapping[str, list[Any]]
+    numbers: NDArray[np.float32] | None = None
 
 
 def open_session(content: bytes) -> ort.InferenceSession:
@@ -118,7 +119,7 @@ class ServedModel:
         """
         batch = self.reader.read(rows)
         scores = self.score(batch)
-        return Answers(scores, self.decide(scores), batch.warnings, batch.columns)
+        return Answers(scores, self.decide(scores), batch.warnings, batch.columns, batch.numbers)
 
     def score(self, batch: Batch) -> NDArray[np.float32]:
         """Raw answers, float32 of shape (n, classes) or (n, 1)."""

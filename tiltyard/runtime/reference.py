@@ -5,7 +5,7 @@ Format 1::
     {"format": 1, "rows": n,
      "conformal": {"scores": [ascending, at most 2,000]},
      "anomaly": null | {
-         "columns": [numeric inputs],
+         "columns": [numeric inputs, as float32, the precision in which the graph reads them],
          "ecod": [{"edges": [...], "left": [...], "right": [...], "is_left": bool}, ... one a column],
          "mahalanobis": null | {"mean": [...], "rows": [[1 number], [2 numbers], ...]},
          "calibration": {"ecod": [ascending], "mahalanobis": [ascending]}},
@@ -107,6 +107,20 @@ NOTHING = Reference(0, (), None, (), "stratified", 0)
 """Nothing to judge by: every set is whole, no interval ends, no row is odd."""
 
 
+def told_columns(signature: Signature) -> tuple[str, ...]:
+    """The columns that anomalies are told by: numbers that reach the graph as they are sent.
+
+    A calendar column isn't one: next week's date is always one that was never seen, and beside the
+    weather of the week that was, it would make every row an odd combination.
+    """
+    numeric = {
+        column.name
+        for column in signature.inputs
+        if column.type in ("number", "integer") and column.role != "calendar"
+    }
+    return tuple(name for name in signature.features.numbers if name in numeric)
+
+
 def bare(background: Sequence[Json]) -> dict[str, Any]:
     """The smallest document: these background rows, and nothing to judge an answer by."""
     return {
@@ -121,12 +135,12 @@ def bare(background: Sequence[Json]) -> dict[str, Any]:
 def _anomaly(document: object, signature: Signature) -> Anomaly:
     where = "/anomaly"
     parts = _object(document, where, {"columns", "ecod", "mahalanobis", "calibration"})
-    numeric = {column.name for column in signature.inputs if column.type in ("number", "integer")}
+    numeric = told_columns(signature)
     columns = parts["columns"]
     if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
         raise _invalid(f"{where}/columns", "must be a list of names")
-    if len(set(columns)) != len(columns) or not numeric.issuperset(columns):
-        raise _invalid(f"{where}/columns", "must name numeric inputs of the signature, each once")
+    if len(set(columns)) != len(columns) or not set(numeric).issuperset(columns):
+        raise _invalid(f"{where}/columns", "must name numeric columns that the graph reads, each once")
     tables = parts["ecod"]
     if not isinstance(tables, list) or len(tables) != len(columns):
         raise _invalid(f"{where}/ecod", f"must hold a table for each of {len(columns)} columns")

@@ -102,8 +102,8 @@ def serve(files: Mapping[str, bytes], say: Say, *, batch_rows: int, resident: Re
     if answers.scores.shape != (batch_rows, scores.shape[1]):
         raise InvalidBundle(f"A batch of {batch_rows:,} rows got {len(answers.scores):,} answers.")
     say("judge the answers")
-    model.assurance.findings(answers.columns, batch_rows, _LEVEL)
-    model.assurance.findings(model.predict(examples.rows[:1]).columns, 1, _LEVEL)
+    model.assurance.findings(answers.numbers, _LEVEL)
+    model.assurance.findings(model.predict(examples.rows[:1]).numbers, _LEVEL)
     return {"memory_bytes": max(resident.bytes() - before, len(files[MODEL])), "parity": report.to_json()}
 
 

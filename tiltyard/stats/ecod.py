@@ -68,17 +68,24 @@ def score(columns: Sequence[Tails], row: Sequence[float]) -> float:
     return max(lefts, rights, skews)
 
 
-def scores(columns: Sequence[Tails], rows: Floats) -> Floats:
-    """`score` of n rows, float64 of shape (n, columns)."""
+def tables(columns: Sequence[Tails]) -> list[tuple[Floats, Floats]]:
+    """For `scores`: each column's edges, and its left, right and skewed tails, float64 (3, cells)."""
+    return [
+        (np.array(edges), np.array([left, right, left if is_left else right]))
+        for edges, left, right, is_left in columns
+    ]
+
+
+def scores(prepared: Sequence[tuple[Floats, Floats]], rows: Floats) -> Floats:
+    """`score` of n rows, float64 of shape (n, columns), by `tables`."""
     sums = np.zeros((3, len(rows)))
-    for j, (edges, left, right, is_left) in enumerate(columns):
-        values = rows[:, j]
-        cells = np.searchsorted(edges, values, side="right")
-        is_there = values == values
-        on_left, on_right = np.take(left, cells) * is_there, np.take(right, cells) * is_there
-        sums[0] += on_left
-        sums[1] += on_right
-        sums[2] += on_left if is_left else on_right
+    missing = np.isnan(rows)
+    has_gaps = np.any(missing, axis=0).tolist()
+    for j, (edges, tails) in enumerate(prepared):
+        found = tails.take(edges.searchsorted(rows[:, j], side="right"), axis=1)
+        if has_gaps[j]:
+            found[:, missing[:, j]] = 0.0
+        sums += found
     highest: Floats = sums.max(axis=0)
     return highest
 

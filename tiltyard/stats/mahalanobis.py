@@ -71,7 +71,7 @@ def scores(mean: Floats, matrix: Floats, rows: Floats) -> Floats:
     """`score` of n rows, float64 of shape (n, k), by `dense`'s arrays."""
     centred = np.where(np.isnan(rows), 0.0, rows - mean)
     white = centred @ matrix.T
-    squared: Floats = np.einsum("ij,ij->i", white, white)
+    squared: Floats = (white * white).sum(axis=1)
     return squared
 
 

@@ -15,6 +15,7 @@ from tiltyard.runtime.reference import (
     FORMAT,
     MOST_SCORES,
     MOST_WHITENED,
+    told_columns,
 )
 from tiltyard.stats import ecod, mahalanobis
 from tiltyard.training import background
@@ -71,17 +72,15 @@ def _conformal(signature: Signature, scores: Floats, outcomes: NDArray[Any]) -> 
 
 
 def _anomaly(signature: Signature, data: pd.DataFrame) -> Json | None:
-    columns = [c for c in signature.inputs if c.type in ("number", "integer")]
+    columns = [signature.column(name) for name in told_columns(signature)]
     order = np.random.default_rng(SEED).permutation(len(data))
     fitted, held = order[: len(data) // 2], order[len(data) // 2 :]
     if len(held) < FEWEST_CALIBRATION_ROWS:
         return None
     values = to_columns(data, {column.name: column.type for column in columns})
-    rows = (
-        np.column_stack([np.asarray(values[c.name], dtype=np.float64) for c in columns]) if columns else None
-    )
-    if rows is None:
+    if not columns:
         return None
+    rows = np.column_stack([values[column.name] for column in columns]).astype(np.float32).astype(np.float64)
     # A column that is missing in this half has nothing to be compared with.
     told = ~np.all(np.isnan(rows[fitted]), axis=0)
     columns, rows = [c for c, is_told in zip(columns, told.tolist(), strict=True) if is_told], rows[:, told]
@@ -98,7 +97,7 @@ def _anomaly(signature: Signature, data: pd.DataFrame) -> Json | None:
         "ecod": [table._asdict() for table in tails],
         "mahalanobis": None if whitening is None else {"mean": whitening.mean, "rows": whitening.rows},
         "calibration": {
-            "ecod": _calibration(ecod.scores(tails, rows[held])),
+            "ecod": _calibration(ecod.scores(ecod.tables(tails), rows[held])),
             "mahalanobis": _calibration(away),
         },
     }

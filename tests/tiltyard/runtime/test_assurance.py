@@ -19,6 +19,8 @@ from tiltyard.training.reference import build_reference
 
 COLUMNS = (Column("a", "number"), Column("b", "number", is_nullable=True), Column("c", "integer"))
 
+FAR = np.full((1, 3), 1e9, dtype=np.float32)
+
 
 def frame_of(n: int, seed: int) -> pd.DataFrame:
     generator = np.random.default_rng(seed)
@@ -28,10 +30,8 @@ def frame_of(n: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame({"a": a, "b": b, "c": generator.poisson(4, size=n)})
 
 
-def columns_of(frame: pd.DataFrame) -> dict[str, list[object]]:
-    return {
-        name: [None if value != value else value for value in frame[name].tolist()] for name in frame.columns
-    }
+def numbers_of(frame: pd.DataFrame) -> np.ndarray:
+    return frame.to_numpy(dtype=np.float32)
 
 
 def assurance_of(
@@ -62,15 +62,13 @@ def test_usual_rows_are_flagged_at_most_as_often_as_the_level_says(assurance):
     usual = frame_of(20_000, 1)
 
     for level in (0.01, 0.05):
-        flagged = len(assurance.findings(columns_of(usual), len(usual), level)) / len(usual)
+        flagged = len(assurance.findings(numbers_of(usual), level)) / len(usual)
         # Both rules together, from 2,000 calibration rows each: below the level but for their own noise.
         assert flagged < level + 0.01
 
 
 def test_each_rule_names_its_column_and_how_rare_it_is(assurance):
-    rows = {"a": [4.5, 2.0], "b": [4.5, -2.0], "c": [40, 4]}
-
-    found = assurance.findings(rows, 2, 0.01)
+    found = assurance.findings(np.array([[4.5, 4.5, 40], [2.0, -2.0, 4]], dtype=np.float32), 0.01)
 
     assert [(w.column, w.kind) for w in found[0]] == [("a", "extreme"), ("c", "combination")]
     assert [(w.column, w.kind) for w in found[1]] == [("b", "combination")]
@@ -88,11 +86,11 @@ numbers = st.floats(-1e6, 1e6) | st.floats(-4, 4)
     level=st.sampled_from([0.005, 0.01, 0.05, 0.2]),
 )
 def test_few_rows_and_many_rows_are_flagged_alike(assurance, rows, level):
-    few = dict(zip("abc", map(list, zip(*rows, strict=True)), strict=True))
-    many = {name: values + [values[0]] * ONE_BY_ONE for name, values in few.items()}
+    few = np.array([[np.nan if v is None else v for v in row] for row in rows], dtype=np.float32)
+    many = np.vstack([few, np.repeat(few[:1], ONE_BY_ONE, axis=0)])
 
-    one_by_one = assurance.findings(few, len(rows), level)
-    at_once = assurance.findings(many, len(rows) + ONE_BY_ONE, level)
+    one_by_one = assurance.findings(few, level)
+    at_once = assurance.findings(many, level)
 
     assert one_by_one == {i: warnings for i, warnings in at_once.items() if i < len(rows)}
 
@@ -100,23 +98,23 @@ def test_few_rows_and_many_rows_are_flagged_alike(assurance, rows, level):
 def test_a_reference_row_sent_again_is_judged_by_its_own_rank(assurance):
     frame = frame_of(4_000, 0)
 
-    flagged = assurance.findings(columns_of(frame), len(frame), 0.05)
+    flagged = assurance.findings(numbers_of(frame), 0.05)
 
     assert len(flagged) / len(frame) < 0.06
 
 
 def test_too_few_rows_say_nothing_rather_than_guess():
     assert not assurance_of(150).is_calibrated
-    assert assurance_of(150).findings({"a": [1e9], "b": [1e9], "c": [10**9]}, 1, 0.05) == {}
-    assert Assurance(NOTHING, signature_of(COLUMNS)).findings({"a": [0], "b": [0], "c": [0]}, 1, 0.05) == {}
+    assert assurance_of(150).findings(FAR, 0.05) == {}
+    assert Assurance(NOTHING, signature_of(COLUMNS)).findings(FAR, 0.05) == {}
 
 
 def test_a_level_that_the_calibration_rows_cannot_tell_flags_nothing():
     few = assurance_of(240)  # 120 calibrate: p is at least 1/121, above half of .01
 
     assert few.is_calibrated
-    assert few.findings({"a": [1e9], "b": [1e9], "c": [10**9]}, 1, 0.01) == {}
-    assert few.findings({"a": [1e9], "b": [1e9], "c": [10**9]}, 1, 0.05) != {}
+    assert few.findings(FAR, 0.01) == {}
+    assert few.findings(FAR, 0.05) != {}
 
 
 @pytest.mark.parametrize("classes", [("no", "yes"), ("x", "y", "z")])

@@ -27,7 +27,7 @@ def reference_of(conformal: list[float]) -> Reference:
             ("a", "b"),
             tails,
             whitening,
-            sorted(ecod.scores(tails, rows[400:]).tolist()),
+            sorted(ecod.scores(ecod.tables(tails), rows[400:]).tolist()),
             sorted(mahalanobis.scores(*mahalanobis.dense(whitening), rows[400:]).tolist()),
         ),
         ({"a": 1.0, "b": 1.0},),

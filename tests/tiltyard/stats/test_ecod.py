@@ -33,7 +33,7 @@ def test_binned_scores_follow_the_papers(reference):
     generator = np.random.default_rng(2)
     rows = np.column_stack([generator.normal(size=300), *generator.exponential(size=(2, 300))]) * [1, 1, -1]
 
-    ours = ecod.scores(columns, rows)
+    ours = ecod.scores(ecod.tables(columns), rows)
 
     papers = np.array([by_the_paper(reference, row) for row in rows])
     # Within a bin of 1/64 the tail of the body hardly moves; ranks are what p-values are made of.
@@ -45,7 +45,7 @@ def test_one_row_and_many_rows_score_alike(reference):
     columns = [ecod.fit(reference[:, j]) for j in range(3)]
     rows = np.vstack([reference[:50] * 1.7, [[np.nan, 1.0, np.nan], [np.nan] * 3]])
 
-    many = ecod.scores(columns, rows)
+    many = ecod.scores(ecod.tables(columns), rows)
 
     assert many.tolist() == pytest.approx([ecod.score(columns, row.tolist()) for row in rows], rel=1e-12)
     assert many[-1] == 0
