@@ -20,6 +20,7 @@ from tiltyard.errors import (
     InvalidRows,
     NotFound,
     NotReady,
+    PreconditionFailed,
     Unauthenticated,
     Unavailable,
 )
@@ -174,6 +175,25 @@ def test_no_rows_are_refused_by_the_service(client, hand_in):
 
     with pytest.raises(InvalidRows, match="/rows"):
         client.predict("delays", [])
+
+
+def test_policies_are_put_and_read(client):
+    client.create_model("delays", team="demo", task="binary")
+    default = client.policy("delays")
+
+    first = client.put_policy("delays", {"format": 1, "humility": []}, after=0)
+    with pytest.raises(PreconditionFailed):
+        client.put_policy("delays", {"format": 1}, after=0)
+    second = client.put_policy("delays", default.document)
+
+    assert (default.number, default.put_at, first.number, second.number) == (0, None, 1, 2)
+    assert second.digest == default.digest
+    assert first.document == {**default.document, "humility": []}
+    assert client.policy("delays", 1) == first
+    assert client.policy("delays") == second
+    with pytest.raises(InvalidInput) as refused:
+        client.put_policy("delays", {"format": 1, "humilty": []})
+    assert [fault.pointer for fault in refused.value.faults] == ["/humilty"]
 
 
 def test_aliases_and_versions_can_be_asked(client, hand_in):

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.gating import rules, service
+from chalicelib.governance import service as governance
 from chalicelib.lineage.records import Attempt, Pointer
 from chalicelib.registry import service as registry
 from chalicelib.registry.rules import ModelChanges, NewModel
-from tiltyard.errors import Conflict, LostRace, NotFound
+from tiltyard.errors import Conflict, LostRace, NotFound, PolicyMisfit
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -168,6 +169,81 @@ def test_rollback_goes_back_and_forth_and_to_any_past_champion(at_hand):
         roll_back(at_hand, 1)
     with pytest.raises(NotFound):
         roll_back(at_hand, 9)
+
+
+def put_policy(at_hand: MemoryContainer, document: object) -> str:
+    put = governance.put_policy(
+        at_hand.lineage,
+        at_hand.artifacts,
+        at_hand.pseudonyms,
+        "delays",
+        document,
+        precondition=None,
+        attempt=attempt(at_hand),
+    )
+    return put.digest
+
+
+def test_a_policy_stays_through_swaps_and_is_named_by_each_reign(at_hand):
+    promote(at_hand, 1)
+    digest = put_policy(at_hand, {"format": 1, "humility": []})
+
+    swaps = [promote(at_hand, 2), roll_back(at_hand)]
+
+    pointer = at_hand.lineage.pointer("delays")
+    assert (pointer.policy.digest, pointer.generation) == (digest, 3)
+    assert [swap.generation for swap in swaps] == [2, 3]
+    for generation, under in ((1, []), (2, [f"policy:{digest}"]), (3, [f"policy:{digest}"])):
+        edges = at_hand.lineage.edges(
+            f"reign:delays/{generation}", direction="from", limit=5, cursor=None
+        ).items
+        assert [edge.target for edge in edges if edge.relation == "under-policy"] == under
+
+
+def test_a_policy_put_while_a_promotion_decides_is_held_against_it(at_hand, monkeypatch):
+    promote(at_hand, 1)
+    read = at_hand.artifacts.read
+    fitting = {"format": 1, "humility": []}
+    put = []
+
+    def putting(sha256: str, *, limit: int) -> bytes:
+        if not put:
+            put.append(True)
+            put.append(put_policy(at_hand, fitting))
+        return read(sha256, limit=limit)
+
+    monkeypatch.setattr(at_hand.artifacts, "read", putting)
+
+    promote(at_hand, 2)
+
+    pointer = at_hand.lineage.pointer("delays")
+    assert (pointer.champion.version, pointer.policy.digest) == (2, put[1])
+
+
+def test_a_version_that_cannot_follow_the_policy_does_not_reign_again(at_hand):
+    with_person = logistic_bundle((0.9, 0.1), subject=True)
+    at_hand.upload(with_person)
+    registry.register_version(
+        at_hand.lineage,
+        at_hand.artifacts,
+        at_hand.examination_queue,
+        at_hand.pseudonyms,
+        "delays",
+        with_person.manifest,
+        description="",
+        attempt=attempt(at_hand),
+    )
+    at_hand.accept("delays", 5)
+    promote(at_hand, 1)
+    promote(at_hand, 5)
+    rule = {"name": "a", "when": "unseen_category", "columns": ["person"], "action": "flag"}
+    put_policy(at_hand, {"format": 1, "humility": [rule]})
+
+    with pytest.raises(PolicyMisfit, match="Version 1 can't follow policy 1") as refused:
+        roll_back(at_hand)
+
+    assert [fault.pointer for fault in refused.value.faults] == ["/humility/0/columns/0"]
+    assert at_hand.lineage.pointer("delays").champion.version == 5
 
 
 def test_model_that_is_not_there(at_hand):
