@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("serving", "cold_start", "swap", "registry", "explanations")
+NAMES = ("serving", "cold_start", "swap", "registry", "anomaly", "explanations")
 FOLDER = Path(__file__).resolve().parent
 
 
