@@ -141,6 +141,25 @@ def test_aliases_answer_beside_the_champion(engineer, champion):
         engineer.alias(champion, "night")
 
 
+def test_a_policy_is_followed_by_champion_alias_and_version(engineer, champion):
+    far_out = [{"height": 99.0, "width": 0.0}]
+    rule = {"name": "too-far", "when": "out_of_range", "columns": ["height"], "action": "abstain"}
+    engineer.set_alias(champion, "dusk", 1)
+
+    put = engineer.put_policy(champion, {"format": 1, "humility": [rule]})
+    deadline = time.monotonic() + SOON_S
+    while (answer := engineer.predict(champion, far_out)[0].body)["action"] != "abstain":
+        assert time.monotonic() < deadline, f"policy {put.number} isn't followed: {answer}"
+        time.sleep(0.2)
+    by_alias = engineer.predict(f"{champion}@dusk", far_out)[0].body
+    directly = engineer.predict(champion, far_out, version=1)[0].body
+
+    for body in (answer, by_alias, directly):
+        assert (body["value"], body["rules"]) == (None, ["too-far"])
+    engineer.delete_alias(champion, "dusk")
+    assert engineer.put_policy(champion, {"format": 1}, after=put.number).number == put.number + 1
+
+
 def test_a_bad_row_is_refused_with_its_place(engineer, champion):
     with pytest.raises(InvalidRows) as caught:
         engineer.predict(champion, [{"height": 1.0, "width": "wide"}])
