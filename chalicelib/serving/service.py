@@ -14,6 +14,7 @@ from chalicelib.serving.answers import predictions
 from chalicelib.serving.body import PredictBody
 from chalicelib.serving.pointers import Answering, Name, PointerCache
 from chalicelib.serving.sessions import SessionCache
+from tiltyard.contract.signature import Signature
 from tiltyard.errors import NotFound, NotReady
 from tiltyard.runtime.bundle import SIZE_LIMITS
 from tiltyard.runtime.identifiers import uuid7s
@@ -99,15 +100,7 @@ class Predictor:
         InvalidRows
             If a row breaks the contract.
         """
-        if resolved.refused is not None:
-            raise resolved.refused
-        target = resolved.target
-        if target is None:
-            raise NotFound(
-                f"Model {resolved.model!r} has no {resolved.role} version to answer; promote one first."
-                if resolved.role == CHAMPION
-                else f"Model {resolved.model!r} has no such version."
-            )
+        target = _answering(resolved)
         with self._sessions.lease(target) as served:
             answers = served.predict(body.rows)
             judged = self._judge(resolved, target, served).judge(served.assurance, answers)
@@ -182,6 +175,25 @@ class Predictor:
             name: self._artifacts.read(target.files[name].sha256, limit=SIZE_LIMITS[name]) for name in SERVED
         }
         return ServedModel.open(files)
+
+    def signature(self, resolved: Resolved) -> Signature:
+        """The contract of the version that would answer, loaded; raises as `answer` does of versions."""
+        with self._sessions.lease(_answering(resolved)) as served:
+            return served.signature
+
+
+def _answering(resolved: Resolved) -> Target:
+    """The version that answers, or why there is none (`NotFound`, `NotReady`)."""
+    if resolved.refused is not None:
+        raise resolved.refused
+    target = resolved.target
+    if target is None:
+        raise NotFound(
+            f"Model {resolved.model!r} has no {resolved.role} version to answer; promote one first."
+            if resolved.role == CHAMPION
+            else f"Model {resolved.model!r} has no such version."
+        )
+    return target
 
 
 def _target_of(version: Version) -> Target:
