@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lineage_examples import (
+    ADA,
     NOON,
     PSEUDONYMS,
     attempt_at,
@@ -17,18 +18,31 @@ from lineage_examples import (
     naming,
     new_model,
     promotion,
+    putting,
     registration,
     sha256_of,
     unnaming,
 )
 
 from chalicelib.lineage.memory import MemoryLineage
-from chalicelib.lineage.records import IdempotencyKey
+from chalicelib.lineage.records import IdempotencyKey, Policy
 from tiltyard.audit.entry import Entry
 from tiltyard.errors import LostRace
 
 # The often repeated ones are what meets most.
-ACTIONS = ("create", "register", "register", "promote", "promote", "name", "name", "unname", "unname")
+ACTIONS = (
+    "create",
+    "register",
+    "register",
+    "promote",
+    "promote",
+    "put",
+    "put",
+    "name",
+    "name",
+    "unname",
+    "unname",
+)
 MODELS = ("delays", "delays", "delays", "fares")
 KEYS = (None, None, None, "key-1", "key-2")
 
@@ -66,6 +80,19 @@ def decide(lineage, name, action, key, moment):
         return None
     if action == "register":
         return registration(head, key=used)
+    if action == "put":
+        present = lineage.policy(name)
+        number = 1 if present is None else present.number + 1
+        policy = Policy(
+            name,
+            number,
+            sha256_of(f"{moment}"),
+            f"{moment}",
+            NOON,
+            ADA,
+            revision=0 if present is None else number - 1,
+        )
+        return replace(putting(head, lineage.pointer(name), policy), attempt=attempt_at(key=used))
     version = lineage.version(name, head.versions)
     if version is None:
         return None
@@ -85,7 +112,7 @@ def decide(lineage, name, action, key, moment):
 
 def play(store, script):
     """Play a script; the commits that won, in order. A commit that lost must leave no trace."""
-    decided, won = {}, []
+    decided, won, seen = {}, [], {}
     for action in ("create", "register"):
         # A first version, so that most steps have something to do.
         change = decide(store.lineage, MODELS[0], action, None, 0)
@@ -105,7 +132,16 @@ def play(store, script):
         else:
             won.append(Won(change.model.name, change.model.revision, head.changes))
             assert head.revision == change.model.revision + 1
+            check_alias(store, change.model.name, seen)
     return won
+
+
+def check_alias(store, name, seen):
+    """An alias's revision, which is its ETag, stands for one target for good."""
+    alias = store.lineage.alias(name, "best")
+    if alias is not None:
+        key = (name, alias.revision)
+        assert seen.setdefault(key, alias) == alias, "an ETag came back with another alias"
 
 
 def check_laws(store, won):
@@ -117,6 +153,21 @@ def check_laws(store, won):
         assert sorted(entry.change for entry in logged if entry.model == name) == numbers
         head = store.lineage.model(name)
         assert (0 if head is None else head.changes) == len(numbers)
+        check_policies(store.lineage, name)
+
+
+def check_policies(lineage, name):
+    """The one that holds is the last in the history and the pointer's copy, and no number is left out."""
+    current, pointer = lineage.policy(name), lineage.pointer(name)
+    if current is None:
+        assert lineage.policy(name, 1) is None
+        assert pointer is None or pointer.policy is None
+        return
+    assert pointer.policy == current.copy
+    assert lineage.policy(name, current.number) == current
+    assert lineage.policy(name, current.number + 1) is None
+    for number in range(1, current.number):
+        assert lineage.policy(name, number).number == number
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)

@@ -129,7 +129,7 @@ KEYS = ["format", "uncertainty", "anomaly", "humility", "level", "name", "when",
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON | st.lists(st.dictionaries(st.sampled_from(KEYS), JSON))))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_document_brings_the_reader_down(odd):
     given_document = {"format": 1, **odd}
 
@@ -204,6 +204,24 @@ def test_defaults_flag_everything_odd_and_are_a_policy(task):
     assert {r.when for r in made.humility} == set(policy.WHENS) - (
         {"uncertain"} if task == "regression" else set()
     )
+
+
+def test_what_is_switched_off_stays_off_and_its_default_rules_with_it():
+    made = policy.parse({"format": 1, "uncertainty": False, "anomaly": False}, task="binary")
+
+    assert (made.uncertainty_level, made.anomaly_level) == (None, None)
+    assert {r.when for r in made.humility} == {"out_of_range", "unseen_category"}
+    assert policy.parse(made.to_json(), task="binary") == made
+
+
+@pytest.mark.parametrize(("part", "when"), [("uncertainty", "uncertain"), ("anomaly", "anomalous")])
+def test_a_rule_on_what_is_switched_off_is_a_contradiction(part, when):
+    rule = {"name": "r", "when": when, "action": "abstain"}
+
+    with pytest.raises(InvalidInput) as refused:
+        policy.parse({"format": 1, part: False, "humility": [rule]}, task="binary")
+
+    assert [fault.pointer for fault in refused.value.faults] == ["/humility/0/when"]
 
 
 def test_an_empty_list_of_rules_is_not_the_default():
