@@ -11,8 +11,8 @@ from typing import Any
 
 from app import app
 from chalicelib.bootstrap import Container
-from chalicelib.handlers import predictions
-from chalicelib.lineage.records import Blob, Pointer, Target
+from chalicelib.handlers import answering
+from chalicelib.lineage.records import Blob, Pointer, PolicyCopy, Target
 from tiltyard.runtime.bundle import Bundle
 
 MODEL = "bench"
@@ -33,12 +33,14 @@ class NoQueue:
 class OneModel:
     """The lineage and artifact stores of one model whose champion is `bundle`."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, policy: PolicyCopy | None) -> None:
         files = bundle.manifest["files"]
         blobs = {name: Blob(entry["sha256"], entry["size"]) for name, entry in files.items()}
         self._contents = {blob.sha256: bundle.files[name] for name, blob in blobs.items()}
         target = Target(version=1, digest=bundle.digest, files=blobs, memory_bytes=_MEMORY_BYTES)
-        self._pointer = Pointer(model=MODEL, team=TEAM, champion=target, started_at=None, revision=1)
+        self._pointer = Pointer(
+            model=MODEL, team=TEAM, champion=target, started_at=None, policy=policy, revision=1
+        )
 
     def pointer(self, model: str) -> Pointer | None:
         return self._pointer if model == MODEL else None
@@ -56,8 +58,8 @@ class _Tunable:
 class Offline(Container):
     """The container of `OneModel`; whatever else is asked for isn't there."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._model = OneModel(bundle)
+    def __init__(self, bundle: Bundle, policy: PolicyCopy | None = None) -> None:
+        self._model = OneModel(bundle, policy)
 
     @cached_property
     def settings(self) -> Any:
@@ -82,7 +84,7 @@ class Offline(Container):
 
 def prediction(body: bytes) -> Call:
     """A call of the whole handler with `body`; without the log line, which is another matter's cost."""
-    predictions._log = lambda request, answer: None  # type: ignore[assignment]
+    answering._log = lambda request, answer: None  # type: ignore[assignment]
     request = event(body)
     return lambda: app(request, None)
 

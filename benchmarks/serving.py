@@ -3,8 +3,10 @@
 Measured of the handler: Chalice's routing, the access check, the contract check,
 the model, the answer's JSON and the telemetry record, in this process, called
 with an API Gateway event. Not measured: the queue call (dropped) and the log
-line (one write to stderr). It has no HTTP server, so FastAPI is called without
-one as well (an ASGI scope); its figure over HTTP stands beside.
+line (one write to stderr). The policy switches off what no peer does (how sure an
+answer is, what is odd about its row); figures named ``judged`` have all of it. There
+is no HTTP server, so FastAPI is called without one as well (an ASGI scope); its
+figure over HTTP stands beside.
 """
 
 from __future__ import annotations
@@ -32,11 +34,14 @@ from benchmarks.peers import fastapi_server
 from benchmarks.report import Figure, Options, Report, best_cpu_us, options
 from benchmarks.workload import CLASSES, THRESHOLD, Workload, request_body, workload
 from chalicelib import bootstrap
-from tiltyard.runtime.bundle import MODEL
+from chalicelib.lineage.records import PolicyCopy
+from tiltyard.runtime.bundle import MODEL, canonical, sha256
 from tiltyard.runtime.model import open_session
 from tiltyard.runtime.parity import ParityRule, compare
 
 SIZES = (1, 1000)
+NOT_JUDGED = canonical({"format": 1, "uncertainty": False, "anomaly": False, "humility": []}).decode()
+"""The policy under which the service does what its peers do: check, answer, record."""
 HANDLER, JSON_ORT, ORJSON_ORT = "tiltyard", "JSON + ONNX Runtime", "orjson + ONNX Runtime"
 FASTAPI, FASTAPI_BARE = "FastAPI + ONNX Runtime", "FastAPI + ONNX Runtime, unchecked"
 _KEYS = {
@@ -46,6 +51,7 @@ _KEYS = {
     FASTAPI_BARE: "fastapi_unchecked",
 }
 LIMIT = {1: 3.0, 1000: 1.5}
+JUDGED_LIMIT = {1: 5.0, 1000: 1.5}
 
 Call = Callable[[], Any]
 
@@ -55,10 +61,14 @@ def main() -> None:
     report = Report("serving: CPU time of a prediction", chosen)
     work = workload(chosen.seed, train=5_000 if chosen.quick else 20_000)
     number = {1: 1_000, 1000: 5} if chosen.quick else {1: 5_000, 1000: 30}
-    with bootstrap.replaced(in_process.Offline(work.bundle)):
+    policy = PolicyCopy(1, sha256(NOT_JUDGED.encode()), NOT_JUDGED)
+    with bootstrap.replaced(in_process.Offline(work.bundle, policy)):
         _check_answers(report, work)
         for size in SIZES:
             _compare(report, work, size, number[size])
+    with bootstrap.replaced(in_process.Offline(work.bundle)):
+        for size in SIZES:
+            _compare_judged(report, work, size, number[size])
     _peers(report, work, chosen)
     raise SystemExit(report.finish())
 
@@ -120,6 +130,30 @@ def _compare(report: Report, work: Workload, size: int, number: int) -> None:
             "x",
             peers={f"{name} us": us for name, us in blocks.items()},
             note=f"each {number} times in a row: a small loop then stays in the processor's nearest cache",
+        )
+    )
+
+
+def _compare_judged(report: Report, work: Workload, size: int, number: int) -> None:
+    """The same under the default policy: sets, anomalies and humility rules for every row."""
+    body = request_body(work.rows(size))
+    calls: dict[str, Call] = {
+        HANDLER: in_process.prediction(body),
+        JSON_ORT: _plain(work, body, json.loads, lambda answer: json.dumps(answer).encode()),
+    }
+    found = in_process.answered(body)
+    if not all("set" in answer for answer in found):
+        raise RuntimeError("the service didn't judge its answers")
+    spent = _in_turn_us(calls, number=number)
+    flagged = sum(answer["action"] == "flag" for answer in found)
+    report.add(
+        Figure(
+            f"{size}_row_judged_to_json_ort",
+            spent[HANDLER] / spent[JSON_ORT],
+            "x",
+            at_most=JUDGED_LIMIT[size],
+            peers={f"{name} us": us for name, us in spent.items()},
+            note=f"with uncertainty, anomalies and humility rules; {flagged} of {size} rows flagged",
         )
     )
 

@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from chalicelib.lineage.records import Stage
 from tiltyard.contract.faults import parse_time
@@ -142,6 +149,16 @@ ColumnName = Annotated[str, StringConstraints(min_length=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
+def _is_off(value: bool) -> bool:
+    if value:
+        raise ValueError("must be an object with a level, or false to switch it off")
+    return value
+
+
+# Not a literal here either: 0 equals `false` there.
+Off = Annotated[bool, Field(strict=True, json_schema_extra={"const": False}), AfterValidator(_is_off)]
+
+
 class Uncertainty(_Schema):
     level: Level | None = Field(None, description="Coverage of sets and intervals; 0.9 when left out")
 
@@ -182,8 +199,8 @@ class PolicyDocument(_Schema):
 
     # Not a literal: JSON's `true` equals 1 there.
     format: Annotated[int, Field(ge=1, le=1)]
-    uncertainty: Uncertainty | None = None
-    anomaly: Anomaly | None = None
+    uncertainty: Uncertainty | Off | None = Field(None, description="false switches it off")
+    anomaly: Anomaly | Off | None = Field(None, description="false switches it off")
     humility: Annotated[list[HumilityRule], Field(max_length=32)] | None = None
 
 
@@ -319,6 +336,7 @@ class Problem(_Schema):
     detail: str
     instance: str = Field(description="The request's id, as in X-Request-Id")
     errors: list[Fault] | None = None
+    error: str | None = Field(None, description="detail and errors as one text, for clients of /v2")
 
 
 Item = TypeVar("Item", bound=BaseModel)

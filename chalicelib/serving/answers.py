@@ -39,20 +39,31 @@ def predictions(
 
 
 def _usual(signature: Signature, answers: Answers, judged: Judged, ids: Sequence[str]) -> list[Body]:
-    values, scores = answers.values, answers.scores
-    # Two keys at a time in one expression: this is the part of an answer whose time grows with its rows.
-    if judged.sets is None:
-        return [
-            {"id": i, "value": value, "interval": interval, "warnings": [], "action": "answer"}
-            for i, value, interval in zip(ids, values, judged.intervals or (), strict=True)
-        ]
-    told: list[Any]
+    values = answers.values
+    told: dict[str, Sequence[Any]] = {}
     if signature.task == "binary":
-        key, told = "score", scores[:, 1].tolist()
-    else:
+        told["score"] = answers.scores[:, 1].tolist()
+    elif signature.task == "multiclass":
         classes = signature.classes
-        key, told = "scores", [dict(zip(classes, row, strict=True)) for row in scores.tolist()]
-    return [
-        {"id": i, "value": value, key: score, "set": classes_left, "warnings": [], "action": "answer"}
-        for i, value, score, classes_left in zip(ids, values, told, judged.sets, strict=True)
-    ]
+        told["scores"] = [dict(zip(classes, row, strict=True)) for row in answers.scores.tolist()]
+    if judged.sets is not None:
+        told["set"] = judged.sets
+    if judged.intervals is not None:
+        told["interval"] = judged.intervals
+    # Each in one expression: this is the part of an answer whose time grows with its rows.
+    match tuple(told.items()):
+        case ((one, ones), (two, twos)):
+            return [
+                {"id": i, "value": v, one: first, two: second, "warnings": [], "action": "answer"}
+                for i, v, first, second in zip(ids, values, ones, twos, strict=True)
+            ]
+        case ((one, ones),):
+            return [
+                {"id": i, "value": v, one: first, "warnings": [], "action": "answer"}
+                for i, v, first in zip(ids, values, ones, strict=True)
+            ]
+        case _:
+            return [
+                {"id": i, "value": v, "warnings": [], "action": "answer"}
+                for i, v in zip(ids, values, strict=True)
+            ]

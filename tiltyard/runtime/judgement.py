@@ -17,9 +17,10 @@ from tiltyard.runtime.policy import Policy, default
 class Judged(NamedTuple):
     """n answers, judged.
 
-    `sets` (of classes, likeliest first) or `intervals` hold one entry a row, the
-    other is None. `warnings` and `decisions` map a row's position to what is odd
-    and to what follows; rows that aren't in them are as usual.
+    `sets` (of classes, likeliest first) or `intervals` hold one entry a row; the
+    other is None, and so are both where the policy switches uncertainty off.
+    `warnings` and `decisions` map a row's position to what is odd and to what
+    follows; rows that aren't in them are as usual.
     """
 
     sets: list[list[str]] | None
@@ -42,16 +43,26 @@ class Judge:
 
     def judge(self, assurance: Assurance, answers: Answers) -> Judged:
         """Judge a version's answers by its own reference."""
-        found = assurance.findings(answers.numbers, self._policy.anomaly_level)
-        warnings = dict(answers.warnings)
-        for row, odd in found.items():
-            warnings[row] = (*warnings.get(row, ()), *odd)
+        warnings = self._warnings(assurance, answers)
         level = self._policy.uncertainty_level
+        if level is None:
+            decide = self._humility.decide
+            return Judged(None, None, warnings, _fired({i: decide(warnings[i]) for i in sorted(warnings)}))
         if answers.scores.shape[1] == 1:
             intervals = assurance.intervals(answers.scores, level)
             return Judged(None, intervals, warnings, self._of_intervals(intervals, warnings))
         sets = assurance.sets(answers.scores, level)
         return Judged(sets, None, warnings, self._of_sets(sets, warnings))
+
+    def _warnings(self, assurance: Assurance, answers: Answers) -> Mapping[int, tuple[Warn, ...]]:
+        level = self._policy.anomaly_level
+        found = {} if level is None else assurance.findings(answers.numbers, level)
+        if not found:
+            return answers.warnings
+        warnings = dict(answers.warnings)
+        for row, odd in found.items():
+            warnings[row] = (*warnings.get(row, ()), *odd)
+        return warnings
 
     def _of_sets(
         self, sets: list[list[str]], warnings: Mapping[int, tuple[Warn, ...]]

@@ -76,18 +76,19 @@ class Policy:
     """A policy with every default filled in.
 
     `uncertainty_level` is the coverage of conformal sets and intervals,
-    `anomaly_level` the share of usual rows that may be called anomalous; both in (0, 1).
+    `anomaly_level` the share of usual rows that may be called anomalous; both in
+    (0, 1), or None where that judgement is switched off.
     """
 
     humility: tuple[Rule, ...]
-    uncertainty_level: float = UNCERTAINTY_LEVEL
-    anomaly_level: float = ANOMALY_LEVEL
+    uncertainty_level: float | None = UNCERTAINTY_LEVEL
+    anomaly_level: float | None = ANOMALY_LEVEL
 
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "uncertainty": {"level": self.uncertainty_level},
-            "anomaly": {"level": self.anomaly_level},
+            "uncertainty": self.uncertainty_level is not None and {"level": self.uncertainty_level},
+            "anomaly": self.anomaly_level is not None and {"level": self.anomaly_level},
             "humility": [rule.to_json() for rule in self.humility],
         }
 
@@ -153,16 +154,29 @@ def check_fit(policy: Policy, signature: Signature) -> list[Fault]:
 
 
 def _read(document: Mapping[str, Any], task: Task) -> Policy:
-    levels = [
-        float((document.get(part) or {}).get("level") or level)
-        for part, level in (("uncertainty", UNCERTAINTY_LEVEL), ("anomaly", ANOMALY_LEVEL))
-    ]
+    uncertainty = _level(document.get("uncertainty"), UNCERTAINTY_LEVEL)
+    anomaly = _level(document.get("anomaly"), ANOMALY_LEVEL)
     rules = document.get("humility")
-    return Policy(
-        default(task).humility if rules is None else tuple(_rule(rule) for rule in rules),
-        uncertainty_level=levels[0],
-        anomaly_level=levels[1],
-    )
+    if rules is not None:
+        return Policy(tuple(_rule(rule) for rule in rules), uncertainty, anomaly)
+    off = _switched_off(uncertainty, anomaly)
+    return Policy(tuple(r for r in default(task).humility if r.when not in off), uncertainty, anomaly)
+
+
+def _level(part: Any, usual: float) -> float | None:
+    if part is False:
+        return None
+    return float((part or {}).get("level") or usual)
+
+
+def _switched_off(uncertainty: float | None, anomaly: float | None) -> set[When]:
+    """The rules' conditions that can't come about."""
+    off: set[When] = set()
+    if uncertainty is None:
+        off.add("uncertain")
+    if anomaly is None:
+        off.add("anomalous")
+    return off
 
 
 def _rule(document: Mapping[str, Any]) -> Rule:
@@ -198,10 +212,10 @@ def _document_faults(document: object) -> Iterator[Fault]:
 
 
 def _level_faults(part: object, where: str) -> Iterator[Fault]:
-    if part is None:
+    if part is None or part is False:
         return
     if not isinstance(part, dict):
-        yield Fault(where, "must be an object")
+        yield Fault(where, "must be an object with a level, or false to switch it off")
         return
     yield from _unknown(part, frozenset({"level"}), where)
     level = part.get("level")
@@ -252,7 +266,11 @@ def _sense_faults(policy: Policy, task: Task) -> list[Fault]:
     """Contradictions within a policy, and with the model's task."""
     faults, names = _task_faults(policy, task), set()
     override: tuple[int, Rule] | None = None
+    off = _switched_off(policy.uncertainty_level, policy.anomaly_level)
     for i, rule in enumerate(policy.humility):
+        if rule.when in off:
+            part = "uncertainty" if rule.when == "uncertain" else "anomaly"
+            faults.append(Fault(f"/humility/{i}/when", f"never comes about: `{part}` is switched off"))
         if rule.name in names:
             faults.append(Fault(f"/humility/{i}/name", f"{rule.name!r} is the name of an earlier rule"))
         names.add(rule.name)

@@ -25,7 +25,10 @@ def mostly(usual):
     return st.integers(0, 7).flatmap(lambda n: ODD if n == 0 else usual)
 
 
-LEVEL = mostly(st.fixed_dictionaries({}, optional={"level": mostly(st.floats(0.01, 0.99)), "odd": ODD}))
+LEVEL = mostly(
+    st.fixed_dictionaries({}, optional={"level": mostly(st.floats(0.01, 0.99)), "odd": ODD})
+    | st.sampled_from([False, True, 0])
+)
 RULE = st.fixed_dictionaries(
     {
         "name": mostly(st.sampled_from(["a", "b-1"])),

@@ -75,3 +75,17 @@ def test_an_explanation_stands_beside_its_row():
     )
 
     assert body["explanation"]["values"] == {"a": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("signature", "scores", "keys"),
+    [
+        (BINARY, [[0.5, 0.5]], {"score"}),
+        (MULTICLASS, [[0.2, 0.3, 0.5]], {"scores"}),
+        (REGRESSION, [[2.0]], set()),
+    ],
+)
+def test_without_uncertainty_an_answer_has_no_set_and_no_interval(signature, scores, keys):
+    (body,) = predictions(signature, answers_of(scores, ["x"]), Judged(None, None, {}, {}), ["i"])
+
+    assert set(body) == {"id", "value", "warnings", "action"} | keys

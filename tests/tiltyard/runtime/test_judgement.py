@@ -112,3 +112,14 @@ def test_a_regression_is_judged_by_its_columns_without_any_rule_on_width():
 
     assert found.sets is None
     assert list(found.decisions) == [1]
+
+
+def test_what_a_policy_switches_off_is_not_judged():
+    odd = [{"a": 11.0, "b": -11.0}]
+
+    for served in (binary(), regression()):
+        found = judged(served, odd, uncertainty=False, anomaly=False)
+
+        assert (found.sets, found.intervals) == (None, None)
+        assert {w.kind for w in found.warnings[0]} == {"out_of_range"}
+        assert found.decisions[0].rules == ("out-of-range",)
