@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_CEILING, Context
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from tiltyard.stats import ecod, mahalanobis
 from tiltyard.training import background
 
 SEED = 0
+
+_NINE_DIGITS_UPWARD = Context(prec=9, rounding=ROUND_CEILING)
 
 Json = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -68,7 +71,7 @@ def _conformal(signature: Signature, scores: Floats, outcomes: NDArray[Any]) -> 
         errors = np.abs(outcomes.astype(np.float64) - scores[:, 0])
     else:
         errors = 1.0 - scores[np.arange(len(scores)), outcomes.astype(np.int64)]
-    return _calibration(errors)
+    return sorted(_upward(_drawn(errors)))
 
 
 def _anomaly(signature: Signature, data: pd.DataFrame) -> Json | None:
@@ -112,11 +115,20 @@ def _tails(column: Column, values: Floats) -> ecod.Tails:
 
 
 def _calibration(scores: Floats) -> list[float]:
-    """At most `MOST_SCORES` of them, drawn by their number alone, in ascending order."""
-    if len(scores) > MOST_SCORES:
-        scores = scores[np.random.default_rng(SEED).permutation(len(scores))[:MOST_SCORES]]
-    return sorted(_short(scores))
+    return sorted(_short(_drawn(scores)))
+
+
+def _drawn(scores: Floats) -> Floats:
+    """At most `MOST_SCORES` of them, drawn by their number alone."""
+    if len(scores) <= MOST_SCORES:
+        return scores
+    return scores[np.random.default_rng(SEED).permutation(len(scores))[:MOST_SCORES]]
 
 
 def _short(numbers: Any) -> list[float]:
     return [float(f"{number:.9g}") for number in numbers]
+
+
+def _upward(scores: Floats) -> list[float]:
+    """Nine digits, never below: trees give many rows one score, and a limit below it would rule out all."""
+    return [float(_NINE_DIGITS_UPWARD.create_decimal(score)) for score in scores.tolist()]
