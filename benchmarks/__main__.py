@@ -1,4 +1,7 @@
-"""``make bench``: every benchmark in turn, and their tables in benchmarks/RESULTS.md."""
+"""``make bench``: every benchmark in turn, and their tables in benchmarks/RESULTS.md.
+
+Full runs of some (``make bench ARGS="swap registry"``) replace their own parts of that file.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,26 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}")
     names = chosen.names or NAMES
-    failed, parts = [], []
+    failed = []
     for name in names:
         output, code = _run(name, quick=chosen.quick, seed=chosen.seed)
-        parts.append(output)
         if code:
             failed.append(name)
-    if tuple(names) == NAMES:
-        results = FOLDER / "RESULTS.md"
-        results.write_text("\n".join(["# What `make bench` measured last\n", *parts]), encoding="utf-8")
+        if not chosen.quick:
+            _keep(name, output)
     if failed:
         print(f"short of their figures: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
+
+
+def _keep(name: str, output: str) -> None:
+    """Put a benchmark's report into RESULTS.md, in the place of its last one."""
+    results = FOLDER / "RESULTS.md"
+    text = results.read_text(encoding="utf-8") if results.exists() else ""
+    parts = {part.partition(":")[0]: f"## {part.strip()}\n" for part in text.split("\n## ")[1:]}
+    parts[name] = output.strip() + "\n"
+    ordered = [parts[known] for known in NAMES if known in parts]
+    results.write_text("\n".join(["# What `make bench` measured last\n", *ordered]), encoding="utf-8")
 
 
 def _run(name: str, *, quick: bool, seed: int) -> tuple[str, int]:
