@@ -6,6 +6,7 @@ Full runs of some (``make bench ARGS="swap registry"``) replace their own parts 
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,8 @@ def _keep(name: str, output: str) -> None:
     """Put a benchmark's report into RESULTS.md, in the place of its last one."""
     results = FOLDER / "RESULTS.md"
     text = results.read_text(encoding="utf-8") if results.exists() else ""
-    parts = {part.partition(":")[0]: f"## {part.strip()}\n" for part in text.split("\n## ")[1:]}
+    # A report's title begins with its benchmark's name.
+    parts = {re.split(r"\W", part)[0]: f"## {part.strip()}\n" for part in text.split("\n## ")[1:]}
     parts[name] = output.strip() + "\n"
     ordered = [parts[known] for known in NAMES if known in parts]
     results.write_text("\n".join(["# What `make bench` measured last\n", *ordered]), encoding="utf-8")
