@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from tiltyard.contract.step import FeatureStep
 from tiltyard.errors import InvalidInput
 from tiltyard.runtime import documents
-from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE
+from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, REFERENCE
 from tiltyard.runtime.model import ServedModel
 from tiltyard.runtime.parity import compare
 from tiltyard.training import build_bundle, summary
@@ -138,6 +138,13 @@ def test_parity_rows_hold_float32_neighbours_of_tree_thresholds(model, bundle):
     near = {float(np.nextafter(np.float32(t), np.float32(side))) for t in thresholds for side in (-9e9, 9e9)}
 
     assert len(near & set(wind)) >= 4
+
+
+def test_anomalies_are_not_told_by_the_calendar(bundle):
+    anomaly = json.loads(bundle.files[REFERENCE])["anomaly"]
+
+    assert bundle.signature.column("stops").role == "calendar"
+    assert anomaly["columns"] == ["distance", "wind"]
 
 
 def test_manifest_names_framework_and_environment_and_no_time(bundle):

@@ -86,7 +86,7 @@ from tiltyard.training.convert import convert
 from tiltyard.training.parity import prove
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "conversions.md"
-EXACT = 4e-6
+EXACT = 5e-6
 """What the largest difference of a case may be: of a probability, or of a value about -10 to 10."""
 
 pytestmark = pytest.mark.filterwarnings("ignore")

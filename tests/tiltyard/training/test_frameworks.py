@@ -303,6 +303,11 @@ def test_gaps_that_the_contract_allows_must_be_answered(held_out, outcome):
         build_bundle(network(), data=held_out[COLUMNS], target=outcome, contract=by_hand, output="logits")
 
 
+def named(value: object) -> str:
+    """An id that is the same in every process."""
+    return getattr(value, "__name__", None) or str(value)
+
+
 def fixed_batch() -> bytes:
     return export(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],
@@ -344,7 +349,7 @@ def cube() -> bytes:
         (cube, {"contract": contract(task="regression")}, "'x' has 3 dimensions"),
         (network, {"contract": contract("wind", "stops")}, r"'x' has shape \[None, 3\] and `data` has 2"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_graphs_that_do_not_fit_are_refused_with_what_to_do(content, options, message, held_out, outcome):
     with pytest.raises(UnconvertibleModel, match=message):
@@ -405,7 +410,7 @@ def test_a_contract_that_cannot_be_read_is_refused(tmp_path):
         (lambda f: f, {"task": "binary"}, "The contract is of a multiclass model, not binary"),
         (lambda f: f, {"output": "margins"}, "must be 'probabilities' or 'logits'"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_rows_and_options_that_do_not_fit_the_contract_are_refused(
     change, options, message, held_out, outcome
