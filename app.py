@@ -12,6 +12,8 @@ from chalicelib.handlers import (
     docs,
     examination,
     health,
+    inference,
+    invocations,
     me,
     models,
     openapi,
@@ -33,6 +35,8 @@ app.register_middleware(dress, "http")
 
 app.register_blueprint(authorizer.bp)  # who calls: verifies the token
 app.register_blueprint(predictions.bp)  # /v1/models/{m}/predict: the function `predictor`
+app.register_blueprint(invocations.bp)  # /v1/models/{m}/invocations (MLflow): `predictor`
+app.register_blueprint(inference.bp)  # /v2 (Open Inference Protocol): `predictor`
 app.register_blueprint(health.bp)  # /v1/health/live, /ready
 app.register_blueprint(openapi.bp)  # /openapi.json
 app.register_blueprint(docs.bp)  # /docs: try a model, browse the API

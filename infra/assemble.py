@@ -13,7 +13,18 @@ from infra.gateway import EXTENSION, gateway_responses
 JSON = dict[str, Any]
 
 # Answered by the predictor. (path of the API's definition, method)
-PREDICTION_ROUTES = (("/v1/models/{model}/predict", "post"),)
+PREDICTION_ROUTES = (
+    ("/v1/models/{model}/predict", "post"),
+    ("/v1/models/{model}/invocations", "post"),
+    ("/v2", "get"),
+    ("/v2/health/live", "get"),
+    ("/v2/health/ready", "get"),
+    *(
+        (f"/v2/models/{{model}}{version}{route}", method)
+        for version in ("", "/versions/{version}")
+        for route, method in (("", "get"), ("/ready", "get"), ("/infer", "post"))
+    ),
+)
 
 # Which queue feeds which function: Chalice names queues by literal names, ours are named by the stack.
 QUEUES = {"Examiner": "ExaminationQueue"}

@@ -71,6 +71,8 @@ def _response(answer: Answer) -> dict[str, Any]:
         "title": answer.title,
         "detail": answer.detail,
         "instance": "$context.requestId",
+        # What clients of the Open Inference Protocol read; the gateway can't tell the routes apart.
+        "error": answer.detail,
     }
     headers = {
         "gatewayresponse.header.Content-Type": "'application/problem+json'",

@@ -64,7 +64,12 @@ ONLY: dict[str, tuple[str, ...]] = {
 
 # At the top of these modules stands nothing heavy: every function of the zip imports them.
 LIGHT = ("chalicelib.handlers", "chalicelib.bootstrap", "app")
-LATE_MODULES = ("chalicelib.handlers.schemas", "chalicelib.handlers.operations", "chalicelib.handlers.tokens")
+LATE_MODULES = (
+    "chalicelib.handlers.schemas",
+    "chalicelib.handlers.protocol_schemas",
+    "chalicelib.handlers.operations",
+    "chalicelib.handlers.tokens",
+)
 HEAVY = ("pydantic", "jwt", "cryptography", "boto3", "chalicelib.aws", *LATE_MODULES)
 
 Import = tuple[str, int, bool]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalice.app import Blueprint, Response
 
+from chalicelib.handlers.access import PREDICT
 from chalicelib.handlers.problems import (
     MEDIA_TYPE,
     problem_details,
@@ -141,7 +142,8 @@ def _operation(operation: Operation) -> JSON:
 
 
 def _path_parameter(name: str, operation: Operation) -> JSON:
-    schema = _MODEL_OR_ALIAS if operation.id == "predict" else _PATH[name]
+    takes_alias = name == "model" and operation.roles == PREDICT
+    schema = _MODEL_OR_ALIAS if takes_alias else _PATH[name]
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from chalicelib.handlers import schemas
+from chalicelib.handlers import protocol_schemas, schemas
 from chalicelib.handlers.access import (
     DESCRIBE,
     OPERATE,
     PREDICT,
+    PREDICT_VERSION,
     READ,
     REGISTER,
 )
@@ -86,7 +87,44 @@ class Operation:
         return frozenset(found)
 
 
+def _inference(path: str, of: str, roles: frozenset[str]) -> tuple[Operation, ...]:
+    """The Open Inference Protocol's operations on a model, or on one version of it."""
+    what = of.lower()
+    return (
+        Operation(
+            "get",
+            path,
+            f"read{of}Metadata",
+            f"What a {what} takes and gives (OIP v2)",
+            {200: protocol_schemas.ModelMetadata},
+            roles,
+            problems=(NotReady,),
+        ),
+        Operation(
+            "get",
+            f"{path}/ready",
+            f"is{of}Ready",
+            f"Whether a {what} answers (OIP v2)",
+            {200: protocol_schemas.ModelReady},
+            roles,
+            problems=(NotReady,),
+        ),
+        Operation(
+            "post",
+            f"{path}/infer",
+            f"inferBy{of}",
+            f"Answer tensors by a {what} (OIP v2)",
+            {200: protocol_schemas.InferenceAnswer},
+            roles,
+            protocol_schemas.InferenceRequest,
+            problems=(InvalidRows, NotReady),
+        ),
+    )
+
+
 _MODEL = "/v1/models/{model}"
+
+_INFERENCE = "/v2/models/{model}"
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation("get", "/v1/health/live", "isLive", "Whether a function runs", {200: schemas.Health}),
@@ -291,4 +329,32 @@ OPERATIONS: tuple[Operation, ...] = (
         (VERSION,),
         (InvalidRows, NotReady),
     ),
+    Operation(
+        "post",
+        f"{_MODEL}/invocations",
+        "invoke",
+        "Answer rows in one of the four shapes of MLflow's scoring protocol",
+        {200: protocol_schemas.InvocationAnswer},
+        PREDICT,
+        protocol_schemas.InvocationRequest,
+        (VERSION,),
+        (InvalidRows, NotReady),
+    ),
+    Operation("get", "/v2", "readServer", "What serves (OIP v2)", {200: protocol_schemas.ServerMetadata}),
+    Operation(
+        "get",
+        "/v2/health/live",
+        "isServerLive",
+        "Whether a function runs (OIP v2)",
+        {200: protocol_schemas.ServerLive},
+    ),
+    Operation(
+        "get",
+        "/v2/health/ready",
+        "isServerReady",
+        "Whether the store answers (OIP v2)",
+        {200: protocol_schemas.ServerReady},
+    ),
+    *_inference(_INFERENCE, "Model", PREDICT),
+    *_inference(f"{_INFERENCE}/versions/{{version}}", "Version", PREDICT_VERSION),
 )

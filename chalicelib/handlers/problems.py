@@ -81,6 +81,12 @@ _OWN: Mapping[int, type[TiltyardError]] = {
     503: Unavailable,
 }
 
+# Where clients read one member, `error` (Open Inference Protocol v2).
+_INFERENCE = "/v2"
+# What logs its own success.
+_PREDICTIONS = ("/predict", "/invocations", "/infer")
+_MAX_TOLD = 5
+
 _NO_INTERNALS = "An unexpected error occurred; it was logged under this answer's X-Request-Id."
 
 
@@ -139,13 +145,23 @@ def dress(request: Request | None, get_response: Callable[[Request | None], Resp
     if isinstance(response.body, dict) and _media_type(response) == MEDIA_TYPE:
         # The occurrence is the request; API Gateway's own answers name it in the same way.
         response.body.setdefault("instance", request_id(request))
+        if request is not None and request.path.startswith(_INFERENCE):
+            response.body.setdefault("error", _as_one_text(response.body))
     if response.body and not _media_type(response):
         response.headers["Content-Type"] = "application/json"
     response.headers["X-Request-Id"] = request_id(request)
     response.headers.setdefault("Cache-Control", "no-store")
-    if request is not None and (response.status_code != 200 or not request.path.endswith("/predict")):
+    if request is not None and (response.status_code != 200 or not request.path.endswith(_PREDICTIONS)):
         _note(request, response.status_code)
     return response
+
+
+def _as_one_text(problem: Mapping[str, Any]) -> str:
+    """What is wrong and the first places where, for a client that reads no more than a text."""
+    places = [f"{fault['pointer']}: {fault['detail']}" for fault in problem.get("errors", ())]
+    more = [f"and {len(places) - _MAX_TOLD} more"] if len(places) > _MAX_TOLD else []
+    told = "; ".join([*places[:_MAX_TOLD], *more])
+    return f"{problem['detail']} ({told})" if told else str(problem["detail"])
 
 
 def _note(request: Request, status: int) -> None:

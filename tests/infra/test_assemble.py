@@ -2,7 +2,15 @@ import json
 
 import pytest
 
-from infra.assemble import ENVIRONMENT, EXTENSION, FUNCTION, AssemblyFailed, assemble, load_template
+from infra.assemble import (
+    ENVIRONMENT,
+    EXTENSION,
+    FUNCTION,
+    PREDICTION_ROUTES,
+    AssemblyFailed,
+    assemble,
+    load_template,
+)
 from infra.gateway import ANSWERS, gateway_responses
 from infra.requirements import PROJECT
 from tiltyard.errors import every_error
@@ -17,7 +25,8 @@ def merged():
     """Our template with the parts that Chalice would bring."""
     template = load_template(PROJECT / "infra" / "template.yaml")
     integration = {"x-amazon-apigateway-integration": {"uri": "of the api", "type": "aws_proxy"}}
-    paths = {"/v1/models/{model}/predict": {"post": integration}, "/v1/models": {"get": dict(integration)}}
+    paths = {path: {method: integration} for path, method in PREDICTION_ROUTES}
+    paths["/v1/models"] = {"get": dict(integration)}
     examiner = a_function()
     examiner["Properties"]["Events"] = {"Source": {"Type": "SQS", "Properties": {"Queue": "by name"}}}
     template["Resources"] |= {
@@ -41,10 +50,11 @@ def test_every_function_is_told_the_same(merged):
 def test_only_prediction_routes_go_to_the_predictor(merged):
     paths = assemble(merged)["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
 
-    predict = paths["/v1/models/{model}/predict"]["post"]["x-amazon-apigateway-integration"]
     models = paths["/v1/models"]["get"]["x-amazon-apigateway-integration"]
-    assert "${Predictor.Arn}" in predict["uri"]["Fn::Sub"]
-    assert predict["type"] == "aws_proxy"
+    for path, method in PREDICTION_ROUTES:
+        integration = paths[path][method]["x-amazon-apigateway-integration"]
+        assert "${Predictor.Arn}" in integration["uri"]["Fn::Sub"]
+        assert integration["type"] == "aws_proxy"
     assert models["uri"] == "of the api"
 
 
@@ -108,6 +118,7 @@ def test_gateway_responses_are_problem_details(merged):
         body = json.loads(response["responseTemplates"]["application/json"])
         headers = response["responseParameters"]
         assert body.get("status") == ANSWERS[name].status
+        assert body["error"] == body["detail"]
         assert response.get("statusCode") == (str(body["status"]) if "status" in body else None)
         assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
         assert headers["gatewayresponse.header.X-Request-Id"] == "context.requestId"
