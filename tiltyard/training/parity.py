@@ -156,7 +156,7 @@ def _edges(
         elif kind in ("number", "integer"):
             ends = _ends(signature.column(name), wide[name])
             rows += [frames.with_cells(start, {name: value}) for value in ends]
-    pieces = [frames.widened(piece, types) for piece in rows if len(piece)]
+    pieces = [piece for piece in rows if len(piece)]
     return frames.stacked(pieces, like=wide) if pieces else wide.iloc[:0]
 
 
