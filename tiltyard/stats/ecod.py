@@ -39,7 +39,8 @@ def fit(values: Floats, *, outer: tuple[float, float] | None = None) -> Tails:
     """Tables of one column from its n >= 1 finite reference values, float64 of shape (n,).
 
     An inner edge lies halfway from a quantile to the next larger value, so no edge
-    is anyone's; the outer ones are the smallest and largest value, or `outer`.
+    is anyone's; the outer ones are the smallest and largest value, or `outer`. Where
+    that is infinite there is none, and a value beyond the reference counts as the last cell's.
     """
     known = np.unique(values)
     inner = np.quantile(values, np.linspace(0, 1, EDGES)[1:-1], method="inverted_cdf")
@@ -47,6 +48,7 @@ def fit(values: Floats, *, outer: tuple[float, float] | None = None) -> Tails:
     inner, following = inner[following < len(known)], following[following < len(known)]
     low, high = outer or (float(known[0]), float(known[-1]))
     edges = np.unique(np.clip(np.concatenate([[low], (inner + known[following]) / 2, [high]]), low, high))
+    edges = edges[np.isfinite(edges)]
     cells = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
     n = len(values)
     left = -np.log((np.cumsum(cells) + 1) / (n + 2))

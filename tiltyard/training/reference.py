@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_CEILING, Context
 from typing import Any
 
@@ -107,10 +108,15 @@ def _anomaly(signature: Signature, data: pd.DataFrame) -> Json | None:
 
 
 def _tails(column: Column, values: Floats) -> ecod.Tails:
+    known = values[~np.isnan(values)]
     outer = None
-    if column.is_personal and column.minimum is not None and column.maximum is not None:
-        outer = (column.minimum, column.maximum)  # the contract's range: nobody's own value
-    exact = ecod.fit(values[~np.isnan(values)], outer=outer)
+    # The smallest and the largest value of a personal column are someone's, unless they are everyone's.
+    if column.is_personal and known.min() < known.max():
+        outer = (
+            -math.inf if column.minimum is None else column.minimum,
+            math.inf if column.maximum is None else column.maximum,
+        )
+    exact = ecod.fit(known, outer=outer)
     return ecod.Tails(list(exact.edges), _short(exact.left), _short(exact.right), exact.is_left)
 
 

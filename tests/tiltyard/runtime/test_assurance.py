@@ -206,3 +206,16 @@ def test_a_column_that_the_tables_half_never_saw_is_left_out():
 
     assert document["anomaly"]["columns"] == ["a", "c"]
     assert math.isfinite(document["anomaly"]["calibration"]["ecod"][0])
+
+
+@pytest.mark.parametrize("ends", [{}, {"minimum": -9.0, "maximum": 9.0}, {"maximum": 9.0}])
+def test_no_persons_number_is_in_the_tables(ends):
+    signature = signature_of((Column("a", "number", is_personal=True, **ends), Column("c", "integer")))
+    frame = frame_of(400, 0)[["a", "c"]]
+
+    document = build_reference(signature, frame, np.full((400, 2), 0.5, np.float32), np.zeros(400, np.int64))
+
+    edges = document["anomaly"]["ecod"][0]["edges"]
+    assert len(edges) > 40
+    assert not set(edges) & set(frame["a"].astype(np.float32).astype(float))
+    assert Reference.read(canonical(document), signature).anomaly is not None

@@ -73,6 +73,14 @@ def test_no_inner_edge_is_anyones_value(reference):
     assert (edges[0], edges[-1]) == (-10.0, 10.0)
 
 
+def test_without_outer_edges_the_ends_are_the_last_cells(reference):
+    table = ecod.fit(reference[:, 0], outer=(-math.inf, math.inf))
+
+    assert not set(table.edges) & set(reference[:, 0].tolist())
+    assert all(map(math.isfinite, table.edges))
+    assert ecod.score([table], [1e9]) == ecod.score([table], [reference[:, 0].max()])
+
+
 @pytest.mark.parametrize("values", [np.zeros(10), np.array([1.0]), np.array([0.0, 1.0] * 20)])
 def test_columns_of_few_values_have_few_edges(values):
     table = ecod.fit(values)
