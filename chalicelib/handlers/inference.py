@@ -9,14 +9,13 @@ from chalice.app import Blueprint, Response
 from chalicelib.bootstrap import container
 from chalicelib.handlers.answering import answerer, json_answer, raw_of
 from chalicelib.handlers.authorizer import bearer
+from chalicelib.handlers.openapi import API_VERSION
 from chalicelib.handlers.problems import problem_details
 from chalicelib.serving import body, outputs, tensors
 from chalicelib.serving.translation import relocated
 from tiltyard.errors import InvalidRows, UnsupportedMediaType
 
 bp = Blueprint(__name__)
-
-PROTOCOL_VERSION = "2"
 
 # A binary request gets as far as being told how to send JSON.
 _BODIES = ["application/json", "application/octet-stream"]
@@ -27,7 +26,7 @@ _BINARY = "inference-header-content-length"
 @problem_details
 def server() -> dict[str, Any]:
     """The server's metadata; no extension of the protocol is there."""
-    return {"name": "tiltyard", "version": PROTOCOL_VERSION, "extensions": []}
+    return {"name": "tiltyard", "version": API_VERSION, "extensions": []}
 
 
 @bp.route("/v2/health/live", methods=["GET"])

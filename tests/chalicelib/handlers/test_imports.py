@@ -16,8 +16,16 @@ def loaded_by(statements: str) -> set[str]:
     return set(ran.stdout.splitlines()[-1].split())
 
 
-def test_predictor_loads_nothing_that_it_does_not_need():
-    loaded = loaded_by("import app\napp.app.routes['/v1/models/{model}/predict']['POST'].view_function")
+PREDICTION_ROUTES = (
+    "/v1/models/{model}/predict",
+    "/v1/models/{model}/invocations",
+    "/v2/models/{model}/infer",
+)
+
+
+@pytest.mark.parametrize("route", PREDICTION_ROUTES)
+def test_predictor_loads_nothing_that_it_does_not_need(route):
+    loaded = loaded_by(f"import app\napp.app.routes[{route!r}]['POST'].view_function")
 
     assert "chalicelib.serving.service" in loaded
     assert loaded.isdisjoint(HEAVY)
