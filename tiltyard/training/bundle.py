@@ -16,6 +16,8 @@ from tiltyard.contract.signature import Signature
 from tiltyard.errors import InvalidInput
 from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, REFERENCE, SIGNATURE, Bundle, canonical
 from tiltyard.runtime.parity import ParityRule
+from tiltyard.runtime.policy import ANOMALY_LEVEL
+from tiltyard.runtime.reference import told_columns
 from tiltyard.training.by_hand import read_contract
 from tiltyard.training.contract import Roles, infer_signature
 from tiltyard.training.convert import Converted, convert
@@ -23,7 +25,7 @@ from tiltyard.training.labels import ENOUGH_ROWS, Labelled, labelled, outcomes
 from tiltyard.training.options import Chosen, Options
 from tiltyard.training.parity import Proof, figures, parity_bytes, prove
 from tiltyard.training.profile import build_profile
-from tiltyard.training.reference import build_reference
+from tiltyard.training.reference import build_reference, rows_to_tell
 from tiltyard.training.refusals import without_threshold
 
 Progress = Callable[[str], None]
@@ -219,6 +221,12 @@ def _notes(signature: Signature, rows: int, row_share: float) -> list[str]:
         notes.append(
             f"with {rows:,} reference rows the smallest shift of a mean that is seen 4 times in 5, "
             f"in standard deviations, is: {shifts}; hand in {ENOUGH_ROWS:,} rows or more to see smaller ones"
+        )
+    needed = rows_to_tell(ANOMALY_LEVEL)
+    if rows < needed and told_columns(signature):
+        notes.append(
+            f"with {rows:,} reference rows no row is told to be extreme or an odd combination at the usual "
+            f"level of {ANOMALY_LEVEL:g}: that takes {needed:,}"
         )
     if not any(c.role == "time" for c in signature.columns):
         notes.append("no time= column: drift is shown but pages nobody until production windows calibrate it")

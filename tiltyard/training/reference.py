@@ -19,7 +19,7 @@ from tiltyard.runtime.reference import (
     MOST_WHITENED,
     told_columns,
 )
-from tiltyard.stats import ecod, mahalanobis
+from tiltyard.stats import conformal, ecod, mahalanobis
 from tiltyard.training import background
 
 SEED = 0
@@ -65,6 +65,14 @@ def build_reference(
             "seed": SEED,
         },
     }
+
+
+def rows_to_tell(level: float) -> int:
+    """Held-out rows from which on a row can be flagged at `level`; half of them calibrate."""
+    held = FEWEST_CALIBRATION_ROWS
+    while math.isinf(conformal.cutoff(range(held), level / 2)):
+        held += 1
+    return 2 * held - 1
 
 
 def _conformal(signature: Signature, scores: Floats, outcomes: NDArray[Any]) -> list[float]:

@@ -15,7 +15,7 @@ from tiltyard.contract.signature import Column
 from tiltyard.runtime.assurance import ONE_BY_ONE, Assurance
 from tiltyard.runtime.bundle import canonical
 from tiltyard.runtime.reference import NOTHING, Reference
-from tiltyard.training.reference import build_reference
+from tiltyard.training.reference import build_reference, rows_to_tell
 
 COLUMNS = (Column("a", "number"), Column("b", "number", is_nullable=True), Column("c", "integer"))
 
@@ -115,6 +115,14 @@ def test_a_level_that_the_calibration_rows_cannot_tell_flags_nothing():
     assert few.is_calibrated
     assert few.findings(FAR, 0.01) == {}
     assert few.findings(FAR, 0.05) != {}
+
+
+@pytest.mark.parametrize("level", [0.01, 0.05, 0.3])
+def test_registration_knows_how_many_rows_a_level_takes(level):
+    enough = rows_to_tell(level)
+
+    assert assurance_of(enough).findings(FAR, level) != {}
+    assert assurance_of(enough - 1).findings(FAR, level) == {}
 
 
 @pytest.mark.parametrize("classes", [("no", "yes"), ("x", "y", "z")])

@@ -332,6 +332,16 @@ def test_summary_says_what_the_rows_must_be_and_what_drift_is_seen(bundle):
     assert "departed (time)" in text
 
 
+def test_too_few_rows_for_anomalies_are_told_at_registration(rows):
+    fitted = fit(by_column(), LogisticRegression(max_iter=300))
+    labels = late(flights())[TRAINED:]
+
+    told = [summary(build_bundle(fitted, data=rows[:n], target=labels[:n])) for n in (396, 397)]
+
+    said = "no row is told to be extreme or an odd combination at the usual level of 0.01: that takes 397"
+    assert [said in text for text in told] == [True, False]
+
+
 def test_visible_shift_shrinks_with_more_rows_and_longer_windows():
     few, many = visible_shifts(500), visible_shifts(50_000)
 
