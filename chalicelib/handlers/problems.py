@@ -151,6 +151,10 @@ def dress(request: Request | None, get_response: Callable[[Request | None], Resp
         response.headers["Content-Type"] = "application/json"
     response.headers["X-Request-Id"] = request_id(request)
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if str(response.headers.get("Location", "")).startswith("/"):
+        # A path starts at the host; API Gateway's own host has the stage before it.
+        response.headers["Location"] = f"{_stage_of(request)}{response.headers['Location']}"
     if request is not None and (response.status_code != 200 or not request.path.endswith(_PREDICTIONS)):
         _note(request, response.status_code)
     return response
@@ -190,6 +194,15 @@ def path_of(request: Request | None) -> str:
         return ""
     event = request.to_original_event()
     return str(event.get("path") or request.context.get("path") or request.path)
+
+
+def _stage_of(request: Request | None) -> str:
+    """What stands before the path in the address that was called: ``/prod``, or nothing on an own domain."""
+    if request is None:
+        return ""
+    path = str(request.to_original_event().get("path") or "")
+    called = str(request.context.get("path") or path)
+    return called.removesuffix(path) if path and called.endswith(path) else ""
 
 
 def _redressed(own: Response) -> Response:

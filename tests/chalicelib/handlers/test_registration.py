@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from bundles import logistic_bundle
+from chalice.app import Request, Response
 from fakes import token_of
 
 from chalicelib.handlers import schemas
+from chalicelib.handlers.problems import dress
 
 MODEL = {"name": "fares", "team": "airport", "task": "binary"}
 
@@ -22,6 +25,27 @@ def test_created_model_can_be_read(stage):
     assert read.headers["ETag"] == made.headers["ETag"] == '"1"'
     assert read.json["owner"] == "ada@example.org"
     schemas.Model.model_validate(read.json)
+
+
+@pytest.mark.parametrize(
+    ("called", "location"), [("/prod/v1/models", "/prod/v1/models/fares"), ("/v1/models", "/v1/models/fares")]
+)
+def test_a_location_can_be_followed_under_the_apis_stage(called, location):
+    event = {
+        "path": "/v1/models",
+        "headers": {},
+        "body": "",
+        "isBase64Encoded": False,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {"httpMethod": "POST", "resourcePath": "/v1/models", "path": called},
+    }
+
+    answer = dress(Request(event, None), lambda _: Response({}, headers={"Location": "/v1/models/fares"}))
+
+    assert answer.headers["Location"] == location
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_models_come_in_pages(stage):
