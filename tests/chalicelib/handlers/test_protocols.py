@@ -188,6 +188,17 @@ def test_tensors_are_answered_as_rows_are(served, inputs, path, roles, role):
     assert telemetry.decode(served.stage.telemetry_queue.sent[-2])["ids"] == found["id"]
 
 
+@pytest.mark.parametrize(("row", "status"), [("NaN, 99.0", 200), ("1.0, NaN", 422), ("Infinity, 1.0", 422)])
+def test_nan_is_a_missing_value_where_one_may_be(served, row, status):
+    matrix = json.dumps({**MATRIX, "shape": [1, 2], "data": "ROW"}).replace('"ROW"', f"[{row}]")
+
+    answer = served.call(
+        INFER, body=f'{{"inputs": [{matrix}]}}'.encode(), headers={"Content-Type": "application/json"}
+    )
+
+    assert answer.status == status, answer
+
+
 def test_only_the_outputs_that_are_asked_for_are_told(served):
     asked = [{"name": "score", "parameters": {"binary_data": True}}, {"name": "value"}]
 

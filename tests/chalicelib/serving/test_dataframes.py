@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from bundles import signature_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib.serving import dataframes
 from chalicelib.serving.translation import relocated
@@ -33,6 +35,30 @@ def test_every_shape_gives_the_same_rows(shape):
     translated = dataframes.read({shape: SAME[shape]}, SIGNATURE)
 
     assert translated.rows == ROWS
+
+
+values = st.one_of(
+    st.none(), st.floats(), st.text(max_size=3), st.booleans(), st.lists(st.integers(), max_size=2)
+)
+
+
+@given(
+    st.lists(st.fixed_dictionaries({"a": values, "b/c": values, "person": values}), min_size=1, max_size=5)
+)
+def test_any_rows_come_through_every_shape_unchanged(rows):
+    columns = ["person", "a", "b/c"]
+    bodies = (
+        {"dataframe_split": {"columns": columns, "data": [[row[name] for name in columns] for row in rows]}},
+        {"dataframe_records": rows},
+        {"instances": rows},
+        {"inputs": rows},
+        {"inputs": {name: [row[name] for row in rows] for name in columns}},
+    )
+
+    for body in bodies:
+        assert repr([sorted(row.items()) for row in dataframes.read(body, SIGNATURE).rows]) == repr(
+            [sorted(row.items()) for row in rows]
+        )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from bundles import signature_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib.serving import outputs, tensors
 from chalicelib.serving.translation import relocated
@@ -69,6 +71,33 @@ ROWS = [{"a": 1.5, "n": 1, "flag": True, "text": "x"}, {"a": None, "n": 2, "flag
 )
 def test_one_tensor_a_column_gives_rows(change):
     assert rows_of(mixed(**change)) == ROWS
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "a": st.none() | st.floats(allow_nan=False),
+                "n": st.integers(-(2**63), 2**63 - 1),
+                "flag": st.booleans(),
+                "text": st.text(max_size=3),
+            }
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.permutations(["a", "n", "flag", "text"]),
+    st.sampled_from(["flat", "column", "nested"]),
+)
+def test_any_rows_come_through_tensors_of_any_order_and_form_unchanged(rows, order, form):
+    datatypes = {"a": "FP64", "n": "INT64", "flag": "BOOL", "text": "BYTES"}
+    shape = [len(rows)] if form == "flat" else [len(rows), 1]
+    inputs = [
+        tensor(name, datatypes[name], [[row[name]] if form == "nested" else row[name] for row in rows], shape)
+        for name in order
+    ]
+
+    assert rows_of({"inputs": inputs}) == rows
 
 
 def test_columns_that_the_model_does_not_read_may_be_sent():
