@@ -227,3 +227,23 @@ def test_no_persons_number_is_in_the_tables(ends):
     assert len(edges) > 40
     assert not set(edges) & set(frame["a"].astype(np.float32).astype(float))
     assert Reference.read(canonical(document), signature).anomaly is not None
+
+
+def test_many_columns_are_flagged_alike_one_by_one_and_at_once():
+    names = [f"n{i:02d}" for i in range(12)]
+    generator = np.random.default_rng(5)
+    signature = signature_of([Column(name, "number") for name in names])
+    rows = generator.normal(size=(4_000, 12))
+    document = build_reference(
+        signature,
+        pd.DataFrame(rows, columns=names),
+        np.full((4_000, 2), 0.5, np.float32),
+        np.zeros(4_000, np.int64),
+    )
+    wide = Assurance(Reference.read(canonical(document), signature), signature)
+    odd = (generator.normal(size=(64, 12)) * 1.4).astype(np.float32)
+
+    one_by_one = {i: found[0] for i in range(64) if (found := wide.findings(odd[i : i + 1], 0.05))}
+
+    assert one_by_one == wide.findings(odd, 0.05)
+    assert 0 < len(one_by_one) < 64
