@@ -168,8 +168,8 @@ def main() -> None:
     print(f"{name}: {'built' if built else 'up to date'}, {size:.0f} MB unpacked (220 allowed).")
     if sys.version_info < (3, 12):
         print(
-            "Built with Python 3.11, whose Lambda runtime is too old (glibc 2.26) for ONNX Runtime's wheels: "
-            "good for `tiltyard local`; package with 3.12 or newer for an AWS account."
+            "Good for `tiltyard local`. For an AWS account package with Python 3.12 or newer: "
+            "Lambda's 3.11 is too old (glibc 2.26) for ONNX Runtime's wheels."
         )
 
 

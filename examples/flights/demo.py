@@ -207,14 +207,28 @@ def serve(url: str, token: str, model: Pipeline, data: Data) -> None:
             line = f"    {compared.rows:,} of {len(rows):,} flights, {rate:,.0f} a second"
             progress(line, is_last=compared.rows == len(rows))
         report(counted, compared)
-        print(f"    {warned:,} answers carry a warning: a category or a value that registration hadn't seen")
+        print(f"    {warned:,} answers carry a warning: unseen, out of range, or odd")
     singles = Counted()
     with Client(url, token, transport=singles) as client:
         for number in range(SINGLES):
             ask(client, rows.iloc[[number]])
             progress(f"    {number + 1} of {SINGLES} flights one by one", is_last=number + 1 == SINGLES)
         print(f"    {singles.requests} requests, {singles.failed} failed; {singles.latency()}")
+    explained(url, token, rows.iloc[[int(expected.argmax())]])
     refused(url, token, rows.iloc[[0]])
+
+
+def explained(url: str, token: str, row: pd.DataFrame) -> None:
+    """How sure the model is of one flight, and which columns made the answer."""
+    with Client(url, token) as client:
+        (answer,) = client.predict(MODEL, row[task.FEATURES], explain=True)
+    assert answer.explanation is not None
+    shares = answer.explanation["values"]
+    most = sorted(shares, key=lambda name: -abs(shares[name]))[:3]
+    told = ", ".join(f"{name} {shares[name]:+.2f}" for name in most)
+    left = " or ".join("late" if label == "1" else "on time" for label in answer.set or ())
+    print(f"    the likeliest to be late: {answer.score:.0%}; at the 90% level it is {left or 'neither'}")
+    print(f"    because of {told} (log-odds, of {answer.explanation['base']:+.2f} for a usual flight)")
 
 
 def ask(client: Client, rows: pd.DataFrame) -> Predictions:
