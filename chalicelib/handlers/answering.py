@@ -123,5 +123,6 @@ def _log(request: Request, answer: dict[str, Any]) -> None:
         "version": answer["version"],
         "role": answer["role"],
         "rows": len(answer["predictions"]),
+        "applied": answer["applied"],
     }
     sys.stderr.write(orjson.dumps(line).decode() + "\n")

@@ -308,6 +308,7 @@ class PredictionAnswer(_Schema):
     version: Number
     role: str = Field(description="champion, the alias's name, or direct")
     policy: int = Field(ge=0, description="Number of the policy that judged; 0 where none was ever put")
+    applied: dict[str, int] = Field(description="How many rows each humility rule fired for; none: {}")
     predictions: list[Prediction]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -125,6 +126,7 @@ class Predictor:
             "version": target.version,
             "role": resolved.role,
             "policy": 0 if resolved.policy is None else resolved.policy.number,
+            "applied": Counter(rule for d in judged.decisions.values() for rule in d.rules),
             "predictions": predictions(served.signature, answers, judged, ids, explanations),
         }
 

@@ -32,7 +32,8 @@ class Failures(click.Group):
 def fail(error: TiltyardError) -> None:
     """Say what went wrong, one line a fault."""
     click.secho(f"{error.title}.", fg="red", bold=True, err=True)
-    click.echo(error.detail, err=True)
+    if error.detail.rstrip(".") != error.title:
+        click.echo(error.detail, err=True)
     for fault in error.faults:
         click.echo(f"  {fault.pointer}: {fault.detail}" if fault.pointer else f"  {fault.detail}", err=True)
 

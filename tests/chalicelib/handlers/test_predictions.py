@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,9 +66,31 @@ def test_the_champion_answers_and_one_message_is_sent(served):
     PredictionAnswer.model_validate_json(answer.body)
     assert (answer.json["version"], answer.json["role"]) == (1, "champion")
     assert [p["id"] for p in answer.json["predictions"]] == ["x", "y"]
+    assert answer.json["applied"] == Counter(r for p in answer.json["predictions"] for r in p["rules"])
     (message,) = served.stage.telemetry_queue.sent[before:]
     assert telemetry.decode(message)["ids"] == ["x", "y"]
     assert answer.headers["X-Request-Id"] == telemetry.decode(message)["request_id"]
+
+
+def test_an_explanation_shares_the_answer_out_among_the_columns(served):
+    answer = served.predict({"rows": [ROW], "explain": True})
+
+    PredictionAnswer.model_validate_json(answer.body)
+    (found,) = answer.json["predictions"]
+    told = found["explanation"]
+    log_odds = math.log(found["score"] / (1 - found["score"]))
+    assert set(told["values"]) == {"a", "b"}
+    assert told["base"] + sum(told["values"].values()) == pytest.approx(log_odds, abs=1e-4)
+
+
+def test_more_rows_than_can_be_explained_are_refused_with_the_limit(served):
+    before = len(served.stage.telemetry_queue.sent)
+
+    answer = served.predict({"rows": [ROW] * 21, "explain": True})
+
+    assert answer.status == 422
+    assert [(e["pointer"], "20" in e["detail"]) for e in answer.json["errors"]] == [("/explain", True)]
+    assert len(served.stage.telemetry_queue.sent) == before
 
 
 @pytest.mark.parametrize(
