@@ -33,7 +33,7 @@ class NoQueue:
 class OneModel:
     """The lineage and artifact stores of one model whose champion is `bundle`."""
 
-    def __init__(self, bundle: Bundle, policy: PolicyCopy | None) -> None:
+    def __init__(self, bundle: Bundle, policy: PolicyCopy | None = None) -> None:
         files = bundle.manifest["files"]
         blobs = {name: Blob(entry["sha256"], entry["size"]) for name, entry in files.items()}
         self._contents = {blob.sha256: bundle.files[name] for name, blob in blobs.items()}
