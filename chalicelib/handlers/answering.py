@@ -20,7 +20,7 @@ from chalicelib.bootstrap import Container, container
 from chalicelib.handlers.access import PREDICT, PREDICT_VERSION, principal_of, require
 from chalicelib.handlers.problems import request_id
 from chalicelib.serving.body import PredictBody
-from chalicelib.serving.pointers import Name
+from chalicelib.serving.pointers import Check, Name
 from chalicelib.serving.service import Predictor, Resolved
 from tiltyard.contract.signature import Signature
 from tiltyard.errors import Fault, InvalidInput, NotFound
@@ -64,8 +64,11 @@ def answerer(request: Request, model: str, *, number: str | None = None) -> Answ
     principal = principal_of(request, now=now)
     predictor = _predictor(at_hand)
     model = unquote(model)
-    resolved, roles = _resolve(predictor, model, number)
-    require(principal, resolved.team if resolved else None, roles, what=f"model {model!r}")
+    what = f"model {model!r}"
+    resolved, roles = _resolve(
+        predictor, model, number, check=lambda team: require(principal, team, PREDICT, what=what)
+    )
+    require(principal, resolved.team if resolved else None, roles, what=what)
     if resolved is None:  # `require` has raised by now: a name that leads nowhere is nobody's
         raise NotFound(f"There is no model {model!r}.")
     return Answerer(predictor, resolved, request, now)
@@ -86,12 +89,14 @@ def json_answer(content: Mapping[str, Any]) -> Response:
     return Response(orjson.dumps(content).decode(), headers={"Content-Type": "application/json"})
 
 
-def _resolve(predictor: Predictor, model: str, number: str | None) -> tuple[Resolved | None, frozenset[str]]:
+def _resolve(
+    predictor: Predictor, model: str, number: str | None, *, check: Check
+) -> tuple[Resolved | None, frozenset[str]]:
     name, at, alias = model.partition("@")
     if not _NAME.fullmatch(name) or (at and not _NAME.fullmatch(alias)):
         return None, PREDICT
     if number is None:
-        return predictor.resolve(Name(name, alias or None)), PREDICT
+        return predictor.resolve(Name(name, alias or None), check=check), PREDICT
     if at or not _NUMBER.fullmatch(number):
         raise InvalidInput(
             "The version can't be read.",

@@ -26,6 +26,8 @@ from chalicelib.lineage.records import PolicyCopy, Target
 STALE_S = 30.0
 MAX_NAMES = 1000
 
+Check = Callable[[str], object]
+
 log = logging.getLogger("tiltyard.serving")
 
 
@@ -100,8 +102,12 @@ class PointerCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Name, _Entry] = OrderedDict()
 
-    def get(self, name: Name) -> Answering | None:
-        """Who answers for `name` now; None when there is no such name."""
+    def get(self, name: Name, *, check: Check | None = None) -> Answering | None:
+        """Who answers for `name` now; None when there is no such name.
+
+        `check` is told the owning team before anything is loaded for a caller: what
+        it raises for a stranger is raised here, and the stranger has cost one read.
+        """
         with self._lock:
             entry = self._entries.get(name)
             if entry is None:
@@ -116,7 +122,7 @@ class PointerCache:
                         entry.is_refreshing = True
                         threading.Thread(target=self._refresh, args=(name, entry), daemon=True).start()
                     return entry.answering
-        return self._confirm(name, entry)
+        return self._confirm(name, entry, check)
 
     def _refresh(self, name: Name, entry: _Entry) -> None:
         try:
@@ -127,13 +133,15 @@ class PointerCache:
         finally:
             entry.is_refreshing = False
 
-    def _confirm(self, name: Name, entry: _Entry | None) -> Answering | None:
+    def _confirm(self, name: Name, entry: _Entry | None, check: Check | None = None) -> Answering | None:
         moment = self._clock.now()  # before the read: what it finds may be no newer
         found = self._read(name)
         if found is None:
             with self._lock:
                 self._entries.pop(name, None)
             return None
+        if check is not None:
+            check(found.team)
         if found.target is not None and not self._takes_over(name, found.target, entry):
             assert entry is not None
             # With the policy that it answered by: another one may not fit it.

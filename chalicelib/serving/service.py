@@ -13,7 +13,7 @@ from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms, Queue, Spo
 from chalicelib.serving import telemetry
 from chalicelib.serving.answers import predictions
 from chalicelib.serving.body import PredictBody
-from chalicelib.serving.pointers import Answering, Name, PointerCache
+from chalicelib.serving.pointers import Answering, Check, Name, PointerCache
 from chalicelib.serving.sessions import SessionCache
 from tiltyard.contract.signature import Signature
 from tiltyard.errors import NotFound, NotReady
@@ -67,9 +67,12 @@ class Predictor:
         self._sessions = SessionCache(self._load, capacity_bytes=memory_bytes)
         self._pointers = PointerCache(self._read, self._prepare, interval_s=interval_s)
 
-    def resolve(self, name: Name) -> Resolved | None:
-        """Who answers for a model or alias; None when there is no such name."""
-        answering = self._pointers.get(name)
+    def resolve(self, name: Name, *, check: Check | None = None) -> Resolved | None:
+        """Who answers for a model or alias; None when there is no such name.
+
+        `check` is told the owning team before a version is loaded, and may raise.
+        """
+        answering = self._pointers.get(name, check=check)
         if answering is None:
             return None
         return Resolved(

@@ -6,6 +6,7 @@ import pytest
 
 from chalicelib.lineage.records import Target
 from chalicelib.serving.pointers import Answering, Clock, Name, PointerCache
+from tiltyard.errors import NotFound
 
 MODEL = Name("late-flights")
 
@@ -154,3 +155,15 @@ def test_a_slow_read_does_not_bring_an_older_pointer_back(world):
     assert world.answers() == 2
     world.settle()
     assert world.answers() == 2
+
+
+def test_nothing_is_loaded_or_kept_for_a_stranger(world):
+    def check(team: str) -> None:
+        raise NotFound(f"not yours: {team}")
+
+    with pytest.raises(NotFound, match="not yours: team"):
+        world.cache.get(MODEL, check=check)
+
+    assert world.prepared == []
+    assert world.answers() == 1
+    assert world.reads == 2
