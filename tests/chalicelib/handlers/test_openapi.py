@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -54,20 +55,27 @@ def test_every_error_has_a_status_of_its_own_kind():
         assert status_of(error) == 500 or error is not TiltyardError
 
 
-def test_every_reference_leads_somewhere(doc):
-    def walk(node: Any) -> None:
-        if isinstance(node, dict):
-            if "$ref" in node:
-                target: Any = doc
-                for step in node["$ref"].removeprefix("#/").split("/"):
-                    target = target[step]
-            for part in node.values():
-                walk(part)
-        elif isinstance(node, list):
-            for part in node:
-                walk(part)
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from references(part)
 
-    walk(doc)
+
+def leads_somewhere(doc: Any, reference: str) -> bool:
+    target = doc
+    for step in reference.removeprefix("#/").split("/"):
+        if step not in target:
+            return False
+        target = target[step]
+    return True
+
+
+def test_every_reference_leads_somewhere(doc):
+    assert [found for found in references(doc) if not leads_somewhere(doc, found)] == []
 
 
 def test_operation_ids_are_unique():
