@@ -88,9 +88,14 @@ def of(body: Mapping[str, Any]) -> PredictBody:
 def _lenient(raw: bytes, exc: orjson.JSONDecodeError) -> object:
     """NaN isn't JSON, but Python's own writer writes it: read on, so that the place is named."""
     try:
-        return json.loads(raw)
+        body: object = json.loads(raw)
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # Python reads "\ud800" alone, but no answer, record or graph can hold it.
+        raise MalformedRequest("A text holds half of a surrogate pair, which isn't valid Unicode.") from exc
     except (ValueError, RecursionError):
         raise MalformedRequest(f"The body isn't JSON: {exc}.") from exc
+    return body
 
 
 def _faults(body: Mapping[str, Any]) -> list[Fault]:

@@ -34,6 +34,12 @@ def test_rows_beyond_the_limit_are_answered_without_explanations():
     assert len(parse(sent(rows=[ROW] * 21, explain=False)).rows) == 21
 
 
+@pytest.mark.parametrize("place", ['{"rows": [{"a": "\\ud800"}]}', '{"rows": [{"\\udfff": 1}]}'])
+def test_half_a_surrogate_pair_is_refused_before_anything_would_have_to_hold_it(place):
+    with pytest.raises(MalformedRequest, match="surrogate"):
+        parse(place.encode())
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b"7", b'"rows"', b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_json_object_is_malformed(raw):
     with pytest.raises(MalformedRequest):
