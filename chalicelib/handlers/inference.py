@@ -116,4 +116,12 @@ def _infer(model: str, number: str | None) -> Response:
         answer = asked.answer(body.of({"rows": inference.translated.rows}))
     except InvalidRows as error:
         raise relocated(error, inference.translated) from error
-    return json_answer(outputs.answer(answer, signature, names=inference.outputs, request_id=inference.id))
+    return json_answer(
+        outputs.answer(
+            answer,
+            signature,
+            names=inference.outputs,
+            request_id=inference.id,
+            parameters=inference.parameters,
+        )
+    )

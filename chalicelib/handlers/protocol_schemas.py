@@ -67,7 +67,9 @@ class InvocationRequest(_Form):
     dataframe_split: DataFrame | None = None
     dataframe_records: Rows | None = None
     instances: Rows | None = None
-    inputs: dict[str, list[Any]] | Rows | None = Field(None, description="Values by column, or rows")
+    inputs: dict[str, list[Any]] | Rows | dict[str, str | int | float | bool | None] | None = Field(
+        None, description="Values by column, rows, or one row's values by column"
+    )
     params: InvocationParams | None = None
 
 
@@ -130,7 +132,7 @@ class InferenceRequest(_Form):
     id: str | None = Field(None, description="Echoed in the answer")
     inputs: list[InputTensor] = Field(min_length=1)
     outputs: list[RequestedOutput] | None = Field(None, description="All when left out")
-    parameters: Parameters | None = Field(None, description="Not used")
+    parameters: Parameters | None = Field(None, description="Not used, and echoed in the answer")
 
 
 class OutputTensor(_Form):

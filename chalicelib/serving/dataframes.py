@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chalicelib.serving.body import MAX_ROWS
-from chalicelib.serving.translation import Place, Translated, misfit, pointer, unknown_keys
+from chalicelib.serving.translation import Place, Row, Translated, misfit, pointer, unknown_keys
 from tiltyard.contract.signature import Signature
 from tiltyard.errors import Fault
 
@@ -160,8 +160,12 @@ def _inputs(shape: str, inputs: object, signature: Signature) -> Translated:
         Fault(pointer(shape, name), "is not a column of this model") for name in inputs if name not in known
     ]
     faults += _missing(inputs, signature, pointer(shape))
+    if inputs and not any(isinstance(value, (list, Mapping)) for value in inputs.values()):
+        if faults:
+            raise misfit(faults)
+        return _one_row(shape, inputs)
     faults += [
-        Fault(pointer(shape, name), "must be a list of values")
+        Fault(pointer(shape, name), "must be a list of values, as the other columns are")
         for name, values in inputs.items()
         if not isinstance(values, list)
     ]
@@ -174,6 +178,15 @@ def _inputs(shape: str, inputs: object, signature: Signature) -> Translated:
         [dict(zip(names, values, strict=True)) for values in zip(*inputs.values(), strict=True)],
         pointer(shape),
         lambda place: pointer(shape, *(() if place.column is None else (place.column, place.row))),
+    )
+
+
+def _one_row(shape: str, inputs: Row) -> Translated:
+    """Scalars by column are one row, as MLflow reads them."""
+    return Translated(
+        [inputs],
+        pointer(shape),
+        lambda place: pointer(shape, *(() if place.column is None else (place.column,))),
     )
 
 

@@ -97,6 +97,8 @@ def asked_outputs(asked: object, signature: Signature) -> tuple[tuple[str, ...] 
             continue
         faults += unknown_keys(output, _OUTPUT_KEYS, "outputs", i)
         name, parameters = output.get("name"), output.get("parameters")
+        if parameters is not None and not isinstance(parameters, Mapping):
+            faults.append(Fault(pointer("outputs", i, "parameters"), "must be an object"))
         if not isinstance(name, str) or name not in known:
             faults.append(Fault(pointer("outputs", i, "name"), f"must be one of {', '.join(known)}"))
         elif name in names:
@@ -113,15 +115,23 @@ def asked_outputs(asked: object, signature: Signature) -> tuple[tuple[str, ...] 
 
 
 def answer(
-    predicted: Mapping[str, Any], signature: Signature, *, names: Sequence[str] | None, request_id: str | None
+    predicted: Mapping[str, Any],
+    signature: Signature,
+    *,
+    names: Sequence[str] | None,
+    request_id: str | None,
+    parameters: Mapping[str, Any],
 ) -> JSON:
-    """The inference response of `predict`'s answer: the outputs of `names`, or all, and its id echoed."""
+    """The inference response of `predict`'s answer: the outputs of `names`, or all.
+
+    The request's id and parameters are repeated; ``role`` and ``policy`` are the answer's own.
+    """
     known = _outputs(signature)
     predictions = predicted["predictions"]
     response: JSON = {
         "model_name": predicted["model"],
         "model_version": str(predicted["version"]),
-        "parameters": {"role": predicted["role"], "policy": predicted["policy"]},
+        "parameters": {**parameters, "role": predicted["role"], "policy": predicted["policy"]},
         "outputs": [known[name].to_json(predictions) for name in names or known],
     }
     return response if request_id is None else {**response, "id": request_id}

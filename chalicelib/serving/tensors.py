@@ -9,12 +9,13 @@ KServe's scikit-learn server does.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from chalicelib.serving.body import MAX_ROWS
 from chalicelib.serving.outputs import DATATYPES, asked_outputs
-from chalicelib.serving.translation import Place, Translated, misfit, pointer, unknown_keys
+from chalicelib.serving.translation import Place, Translated, misfit, parameters_faults, pointer, unknown_keys
 from tiltyard.contract.signature import Column, ColumnType, Signature
 from tiltyard.errors import Fault
 
@@ -22,7 +23,12 @@ _INTEGERS: Mapping[str, tuple[int, int]] = {
     **{f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
     **{f"UINT{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)},
 }
-_FLOATS = ("FP16", "FP32", "FP64")
+# The largest finite number of each (IEEE 754).
+_FLOATS: Mapping[str, float] = {
+    "FP16": 65504.0,
+    "FP32": (2 - 2.0**-23) * 2.0**127,
+    "FP64": sys.float_info.max,
+}
 _MATRIX = ("FP32", "FP64")
 _TAKEN: Mapping[ColumnType, tuple[str, ...]] = {
     "number": (*_FLOATS, *_INTEGERS),
@@ -34,9 +40,13 @@ _TAKEN: Mapping[ColumnType, tuple[str, ...]] = {
 
 _KEYS = frozenset({"id", "inputs", "outputs", "parameters"})
 _TENSOR_KEYS = frozenset({"name", "shape", "datatype", "parameters", "data"})
+_TRANSPORT = frozenset({"binary_data_output"})
 # What says that a tensor's values are elsewhere than in the JSON.
 _ELSEWHERE = ("binary_data_size", "shared_memory_region")
 _NO_BINARY = "tensors travel as JSON here: send the values in data (with tritonclient, binary_data=False)"
+
+
+Scalar = str | int | float | bool
 
 
 class InferRequest(NamedTuple):
@@ -45,6 +55,8 @@ class InferRequest(NamedTuple):
     translated: Translated
     id: str | None
     outputs: tuple[str, ...] | None
+    parameters: Mapping[str, Scalar]
+    """As they were sent, for the answer to repeat; wishes about the transport are left out."""
 
 
 def read(body: Mapping[str, Any], signature: Signature) -> InferRequest:
@@ -61,15 +73,17 @@ def read(body: Mapping[str, Any], signature: Signature) -> InferRequest:
     if name is not None and not isinstance(name, str):
         faults.append(Fault("/id", "must be a string"))
     outputs, wrong = asked_outputs(body.get("outputs"), signature)
-    faults += wrong
+    faults += [*wrong, *parameters_faults(body.get("parameters"), "parameters")]
     if not isinstance(inputs, list) or not inputs:
         raise misfit([*faults, Fault("/inputs", "must be a list of tensors, one a column")])
     forms = [form for i, tensor in enumerate(inputs) if (form := _form(i, tensor, faults)) is not None]
     if faults:
         raise misfit(faults)
-    if len(forms) == 1 and _is_matrix(forms[0], signature):
-        return InferRequest(_matrix(forms[0], signature), name, outputs)
-    return InferRequest(_columns(forms, signature), name, outputs)
+    is_matrix = len(forms) == 1 and _is_matrix(forms[0], signature)
+    translated = _matrix(forms[0], signature) if is_matrix else _columns(forms, signature)
+    sent = body.get("parameters") or {}
+    parameters = {key: value for key, value in sent.items() if key not in _TRANSPORT}
+    return InferRequest(translated, name, outputs, parameters)
 
 
 class _Tensor(NamedTuple):
@@ -269,8 +283,15 @@ def _check_of(datatype: str) -> Callable[[Any], str | None]:
 def _number_check(datatype: str) -> Callable[[Any], str | None]:
     limits = _INTEGERS.get(datatype)
     if limits is None:
-        wrong = f"must be a number, as {datatype} is"
-        return lambda value: None if type(value) in (int, float) else wrong
+        most = _FLOATS.get(datatype, math.inf)
+        wrong = f"must be a number, as {datatype} is, from {-most:g} to {most:g}"
+        # What isn't finite is for the contract to judge: NaN may stand for null.
+        return lambda value: (
+            None
+            if (type(value) is int and -most <= value <= most)
+            or (type(value) is float and (-most <= value <= most or not math.isfinite(value)))
+            else wrong
+        )
     low, high = limits
     wrong = f"must be a whole number from {low} to {high}, as {datatype} is"
     return lambda value: None if type(value) is int and low <= value <= high else wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -56,6 +57,25 @@ def pointer(*tokens: str | int) -> str:
 
 def _unescaped(token: str) -> str:
     return token.replace("~1", "/").replace("~0", "~")
+
+
+def parameters_faults(parameters: object, *where: str | int) -> list[Fault]:
+    """Of an object of the protocol's scalars: texts, truth values, numbers of at most 64 bits."""
+    if parameters is None:
+        return []
+    if not isinstance(parameters, Mapping):
+        return [Fault(pointer(*where), "must be an object")]
+    return [
+        Fault(pointer(*where, name), "must be a text, a truth value or a number of at most 64 bits")
+        for name, value in parameters.items()
+        if not _is_scalar(value)
+    ]
+
+
+def _is_scalar(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, (str, bool)) or (isinstance(value, int) and -(2**63) <= value < 2**64)
 
 
 def unknown_keys(body: Iterable[str], known: frozenset[str], *parents: str | int) -> list[Fault]:

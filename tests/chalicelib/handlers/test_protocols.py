@@ -95,6 +95,13 @@ def test_invocations_answer_what_predict_decides(served, sent, path, roles):
     assert answer.json == {"predictions": [prediction["value"] for prediction in served.predicted()]}
 
 
+def test_invocations_answer_scalars_as_one_row(served):
+    answer = served.call(INVOKE, {"inputs": ROWS[0]})
+
+    protocol_schemas.InvocationRequest.model_validate({"inputs": ROWS[0]})
+    assert answer.json == {"predictions": [served.predicted()[0]["value"]]}
+
+
 def test_invocations_take_ids_and_subjects_as_params(served):
     params = {"ids": ["x", "y"], "at": "2013-02-01T06:15:00Z"}
 
@@ -170,7 +177,11 @@ def test_a_model_tells_its_tensors_and_that_it_is_ready(served, name, roles):
     ],
 )
 def test_tensors_are_answered_as_rows_are(served, inputs, path, roles, role):
-    sent = {"id": "r-1", "inputs": inputs, "parameters": {"binary_data_output": True}}
+    sent = {
+        "id": "r-1",
+        "inputs": inputs,
+        "parameters": {"binary_data_output": True, "trace": 7, "role": "x"},
+    }
 
     answer = served.call(path, sent, roles=roles)
 
@@ -178,7 +189,7 @@ def test_tensors_are_answered_as_rows_are(served, inputs, path, roles, role):
     protocol_schemas.InferenceRequest.model_validate(sent)
     protocol_schemas.InferenceAnswer.model_validate(answer.json)
     assert (answer.json["id"], answer.json["model_version"]) == ("r-1", "1")
-    assert answer.json["parameters"]["role"] == role
+    assert answer.json["parameters"] == {"trace": 7, "role": role, "policy": 0}
     found = {output["name"]: output["data"] for output in answer.json["outputs"]}
     predicted = served.predicted()
     assert found["value"] == [prediction["value"] for prediction in predicted]
@@ -267,6 +278,7 @@ def test_binary_tensors_are_refused_with_the_way_out(served, content_type):
         ({"model": "empty"}, 404, "not-found"),
         ({"content": b"{"}, 400, "malformed-request"),
         ({"content": b"[]"}, 400, "malformed-request"),
+        ({"content": b'{"id": "\\ud800", "instances": [], "inputs": []}'}, 400, "malformed-request"),
         ({"content": b"{}", "type": "text/csv"}, 415, "unsupported-media-type"),
         ({"content": b" " * (body.MAX_BODY + 1)}, 413, "payload-too-large"),
     ],

@@ -74,6 +74,11 @@ def test_what_the_protocol_leaves_open_is_taken(body):
     assert dataframes.read(body, SIGNATURE).rows == ROWS
 
 
+@pytest.mark.parametrize("row", [{"a": 1.5, "b/c": "x"}, {"a": None, "b/c": "x", "person": None}])
+def test_scalars_by_column_are_one_row(row):
+    assert dataframes.read({"inputs": row}, SIGNATURE).rows == [row]
+
+
 def test_columns_that_the_model_does_not_read_may_be_sent():
     translated = dataframes.read({"inputs": {**SAME["inputs"], "person": ["p", None]}}, SIGNATURE)
 
@@ -138,7 +143,17 @@ def split(**change: Any) -> dict[str, Any]:
         ({"inputs": 5}, [("/inputs", "must be an object of columns, or a list of rows")]),
         ({"inputs": [1]}, [("/inputs/0", "must be an object of column names and values")]),
         ({"inputs": {"a": [1]}}, [("/inputs", "lacks the column 'b/c'")]),
-        ({"inputs": {"a": 1, "b/c": ["x"]}}, [("/inputs/a", "must be a list of values")]),
+        (
+            {"inputs": {"a": 1, "b/c": ["x"]}},
+            [("/inputs/a", "must be a list of values, as the other columns are")],
+        ),
+        (
+            {"inputs": {"a": {}, "b/c": "x"}},
+            [("/inputs/a", "must be a list"), ("/inputs/b~1c", "must be a list")],
+        ),
+        ({"inputs": {"a": 1}}, [("/inputs", "lacks the column 'b/c'")]),
+        ({"inputs": {"a": 1, "b/c": "x", "d": 1}}, [("/inputs/d", "is not a column of this model")]),
+        ({"inputs": {}}, [("/inputs", "lacks the column 'a'"), ("/inputs", "lacks the column 'b/c'")]),
         ({"inputs": {"a": [1], "b/c": ["x"], "d": [2]}}, [("/inputs/d", "is not a column of this model")]),
         ({"inputs": {"a": [], "b/c": []}}, [("/inputs", "must hold 1 to 5000 rows, not 0")]),
         (
@@ -165,6 +180,7 @@ def test_a_form_that_does_not_fit_is_refused_with_its_place(body, faults):
         ({"instances": [{"a": 1.0}]}, "/instances/0/b~1c"),
         ({"instances": [{**ROWS[0], "d~": 1}]}, "/instances/0/d~0"),
         ({"inputs": {"a": [1, 2], "b/c": ["x", 5]}}, "/inputs/b~1c/1"),
+        ({"inputs": {"a": 1, "b/c": 5}}, "/inputs/b~1c"),
     ],
 )
 def test_the_contracts_faults_point_into_the_body_as_it_was_sent(body, where):

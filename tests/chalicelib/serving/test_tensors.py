@@ -65,6 +65,7 @@ ROWS = [{"a": 1.5, "n": 1, "flag": True, "text": "x"}, {"a": None, "n": 2, "flag
         {"a": tensor("a", "FP32", [1.5, None], [2, 1])},
         {"a": tensor("a", "FP64", [[1.5], [None]], [2, 1])},
         {"a": tensor("a", "FP64", [1.5, float("nan")])},
+        {"a": tensor("a", "FP16", [1.5, float("nan")])},
         {"n": tensor("n", "UINT8", [1, 2])},
         {"text": tensor("text", "BYTES", ["x", "y"], parameters={"content_type": "str"})},
     ],
@@ -132,6 +133,12 @@ def test_a_matrix_that_is_not_the_contracts_is_refused(sent, where, said):
     assert said in detail
 
 
+@pytest.mark.parametrize("most", [65504.0, -65504.0])
+def test_the_ends_of_a_datatype_are_taken(most):
+    assert rows_of({"inputs": [tensor("x", "FP32", [most, 1], [1, 2])]}, NUMBERS) == [{"a": most, "n": 1}]
+    assert rows_of(mixed(a=tensor("a", "FP16", [most, 1])))[0]["a"] == most
+
+
 def test_a_matrix_is_refused_where_a_column_is_no_number():
     faults = faults_of({"inputs": [tensor("input-0", "FP64", [1.0] * 4, [1, 4])]})
 
@@ -150,6 +157,9 @@ def test_a_matrix_is_refused_where_a_column_is_no_number():
         ({"n": tensor("n", "UINT8", [1, 256])}, "/inputs/1/data/1", "from 0 to 255, as UINT8 is"),
         ({"flag": tensor("flag", "BOOL", [1, True])}, "/inputs/2/data/0", "must be true or false"),
         ({"text": tensor("text", "BYTES", [5, "y"])}, "/inputs/3/data/0", "must be a string"),
+        ({"a": tensor("a", "FP16", [1, 65505])}, "/inputs/0/data/1", "FP16 is, from -65504 to 65504"),
+        ({"a": tensor("a", "FP32", [1.0, -3.5e38])}, "/inputs/0/data/1", "as FP32 is, from -3.40282e+38"),
+        ({"a": tensor("a", "FP64", [1, 10**400])}, "/inputs/0/data/1", "as FP64 is"),
         ({"a": tensor("a", "FP64", ["1", 2])}, "/inputs/0/data/0", "must be a number, as FP64 is"),
         (
             {"a": tensor("a", "FP64", [1, 2, 3], [2])},
@@ -214,6 +224,12 @@ def test_tensors_of_different_lengths_are_refused():
         ({"inputs": []}, "/inputs"),
         ({"inputs": [1]}, "/inputs/0"),
         ({"id": 5}, "/id"),
+        ({"parameters": []}, "/parameters"),
+        ({"parameters": {"a": 1, "b/c": [1]}}, "/parameters/b~1c"),
+        ({"parameters": {"a": None}}, "/parameters/a"),
+        ({"parameters": {"a": 2**64}}, "/parameters/a"),
+        ({"parameters": {"a": float("nan")}}, "/parameters/a"),
+        ({"outputs": [{"name": "value", "parameters": 5}]}, "/outputs/0/parameters"),
         ({"rows": []}, "/rows"),
         ({"outputs": "value"}, "/outputs"),
         ({"outputs": ["value"]}, "/outputs/0"),
@@ -272,7 +288,7 @@ def test_a_binary_answer_has_score_set_and_warnings():
         {"id": "q", "value": None, "score": 0.25, "set": ["no"], "warnings": [warning], "action": "abstain"},
     )
 
-    told = outputs.answer(answer, MIXED, names=None, request_id="r")
+    told = outputs.answer(answer, MIXED, names=None, request_id="r", parameters={})
 
     assert (told["model_name"], told["model_version"], told["id"]) == ("m", "3", "r")
     assert told["parameters"] == {"role": "champion", "policy": 2}
@@ -293,7 +309,7 @@ def test_a_multiclass_answer_has_scores_in_the_order_of_the_classes():
     )
     answer = predicted({"value": "z", "scores": {"z": 0.5, "y": 0.3, "x": 0.2}})
 
-    told = outputs.answer(answer, signature, names=["scores", "value"], request_id=None)
+    told = outputs.answer(answer, signature, names=["scores", "value"], request_id=None, parameters={})
 
     assert told["outputs"] == [
         {"name": "scores", "datatype": "FP64", "shape": [1, 3], "data": [0.2, 0.3, 0.5]},
@@ -310,7 +326,7 @@ def regression() -> Signature:
 def test_a_regressions_answer_has_value_and_interval():
     answer = predicted({"value": 2.5, "interval": [1.0, None]})
 
-    told = outputs.answer(answer, regression(), names=["value", "interval"], request_id=None)
+    told = outputs.answer(answer, regression(), names=["value", "interval"], request_id=None, parameters={})
 
     assert [output["datatype"] for output in told["outputs"]] == ["FP64", "BYTES"]
     assert [output["data"] for output in told["outputs"]] == [[2.5], ["[1.0,null]"]]
