@@ -90,9 +90,12 @@ def test_a_model_tells_its_tensors(client, caller, estimator):
 def test_tensors_of_every_kind_are_answered_as_the_estimator_does(client, caller, frame, estimator, name):
     rows = frame[:50]
 
-    answer = client.infer(name, tensors_of(rows), request_id="r-1", headers=caller)
+    answer = client.infer(
+        name, tensors_of(rows), request_id="r-1", parameters={"trace": "t-1"}, headers=caller
+    )
 
     assert answer.get_response()["id"] == "r-1"
+    assert answer.get_response()["parameters"]["trace"] == "t-1"
     np.testing.assert_allclose(
         answer.as_numpy("score"), estimator.predict_proba(rows)[:, 1], atol=ATOL, rtol=0
     )
@@ -171,3 +174,31 @@ def test_mlflows_bodies_are_answered_as_pandas_writes_them(live, caller, frame, 
 
         assert answer.status_code == 200, answer.text
         assert answer.json() == {"predictions": expected}
+
+
+def test_mlflows_other_forms_are_answered_too(live, caller, frame, estimator):
+    records = json.loads(frame[:3].to_json(orient="records"))
+    expected = [str(value) for value in estimator.predict(frame[:3])]
+    bodies = [
+        ({"instances": records, "params": {"ids": ["m-1", "m-2", "m-3"]}}, expected),
+        ({"inputs": records}, expected),
+        ({"inputs": records[0]}, expected[:1]),
+    ]
+
+    for body, predictions in bodies:
+        answer = httpx.post(f"{live.url}/v1/models/{NAME}@night/invocations", json=body, headers=caller)
+
+        assert answer.json() == {"predictions": predictions}
+
+
+def test_mlflow_bodies_with_repeated_columns_are_told_where(live, caller, estimator):
+    columns = [*DATATYPES, "carrier"]
+    body = {"dataframe_split": {"columns": columns, "data": [[1.0, 100, "UA", True, "UA"]]}}
+
+    answer = httpx.post(f"{live.url}/v1/models/{NAME}/invocations", json=body, headers=caller)
+
+    assert answer.status_code == 422
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["errors"] == [
+        {"pointer": "/dataframe_split/columns/4", "detail": "repeats /dataframe_split/columns/2"}
+    ]
