@@ -329,5 +329,5 @@ def _lift_step(model: Any) -> tuple[FeatureStep | None, Any]:
 
 def _output_name(graph: Any, task: Task) -> str:
     outputs = [output.name for output in graph.graph.output]
-    # skl2onnx and onnxmltools put the label first and the probabilities second.
-    return str(outputs[0] if task == "regression" else outputs[1])
+    # skl2onnx and onnxmltools put the label first and the probabilities, or an outlier's score, second.
+    return str(outputs[-1] if task == "regression" else outputs[1])

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import is_classifier, is_regressor
+from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import Pipeline
 
 from tiltyard.contract.signature import Task
@@ -42,9 +43,14 @@ def task_of(model: Any) -> tuple[Task, tuple[object, ...]]:
             )
         labels = tuple(np.asarray(classes).tolist())
         return ("binary" if len(labels) == 2 else "multiclass"), labels
-    if is_regressor(model):
+    if is_regressor(model) or tells_outliers(model):
         return "regression", ()
     raise refuse("/model", last(model), "it is neither a classifier nor a regressor")
+
+
+def tells_outliers(model: Any) -> bool:
+    """Whether its answer is an outlier score: a regression whose value is `decision_function`."""
+    return isinstance(last(model), IsolationForest)
 
 
 def columns_of(model: Any, data: pd.DataFrame) -> tuple[str, ...]:
@@ -67,6 +73,7 @@ def columns_of(model: Any, data: pd.DataFrame) -> tuple[str, ...]:
 def answers(model: Any, columns: tuple[str, ...], task: Task) -> Answer:
     """A function from a frame to the estimator's own answers, shape (n, classes) or (n, 1)."""
     by_name = column_names(model) is not None
+    is_outlier_score = tells_outliers(model)
 
     def answer(rows: pd.DataFrame) -> NDArray[np.float64]:
         X: Any = rows[list(columns)]
@@ -76,7 +83,10 @@ def answers(model: Any, columns: tuple[str, ...], task: Task) -> Answer:
             with warnings.catch_warnings():
                 # Unseen levels are asked for on purpose, and what the estimator says of them is compared.
                 warnings.simplefilter("ignore", UserWarning)
-                raw = model.predict(X) if task == "regression" else model.predict_proba(X)
+                if task != "regression":
+                    raw = model.predict_proba(X)
+                else:
+                    raw = model.decision_function(X) if is_outlier_score else model.predict(X)
         except Exception as exc:  # the estimator's own
             raise cannot_answer(exc) from exc
         made = np.asarray(raw, dtype=np.float64)

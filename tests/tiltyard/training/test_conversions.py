@@ -212,6 +212,9 @@ REGRESSORS: dict[str, Callable[[], Any]] = {
     "SVR": lambda: behind(StandardScaler(), SVR()),
     "AdaBoostRegressor": lambda: behind(AdaBoostRegressor(n_estimators=4, random_state=0)),
     "BaggingRegressor": lambda: behind(BaggingRegressor(n_estimators=4, random_state=0)),
+    "IsolationForest (its decision_function)": lambda: behind(
+        IsolationForest(n_estimators=4, random_state=0)
+    ),
     "StackingRegressor": lambda: behind(StackingRegressor([("a", Ridge()), ("b", LinearRegression())], cv=2)),
     "VotingRegressor": lambda: behind(VotingRegressor([("a", Ridge()), ("b", LinearRegression())])),
 }
@@ -360,7 +363,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "CatBoostClassifier(cat_features=…)": (
         lambda: fitted(CatBoostClassifier(cat_features=["dest"], **CAT), ["wind", "dest"]), ["wind", "dest"],
     ),
-    "IsolationForest": (lambda: in_numbers(IsolationForest(n_estimators=4, random_state=0)), NUMBERS),
 }  # fmt: skip
 
 

@@ -11,13 +11,13 @@ import pytest
 import xgboost
 from pipelines import FEATURES, NUMBERS, TEXTS, TRAINED, by_column, fit, flights, late, one_hot
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     BaggingClassifier,
     ExtraTreesClassifier,
     HistGradientBoostingClassifier,
-    IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
     VotingClassifier,
@@ -151,8 +151,8 @@ REFUSED = {
         lambda: fit(by_column(), LinearSVC()),
         r"CalibratedClassifierCV\(LinearSVC\(\)\)",
     ),
-    "outliers": (
-        lambda: fit(by_column(), IsolationForest(n_estimators=4)),
+    "clusters": (
+        lambda: fit(by_column(), KMeans(n_clusters=2, n_init=1)),
         "neither a classifier nor a regressor",
     ),
     "encoder that fails on unseen levels": (
