@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -46,6 +47,7 @@ SEEN_WITHIN_S = 10.0
 PHASE_LIMIT_S = 1200.0
 STOPPED_S = 60.0
 FAST_INTERVAL_S = 0.1
+PROGRESS_S = 10.0
 FEWEST_FOR_P99 = 1000
 """Answers; of fewer than that the p99 is one of the ten slowest, and a matter of chance."""
 
@@ -119,10 +121,12 @@ def main() -> None:
     report = Report("swap: 1,000 swaps under steady load", chosen)
     package = package_folder(None)
     with stack() as live:
+        _say("deploying at a pointer interval of .1 s")
         live.up(package, variables={"TILTYARD_POINTER_INTERVAL_S": str(FAST_INTERVAL_S)})
         scores = register(live, chosen.seed)
         swaps, steady_s = (40, 20.0) if chosen.quick else (1000, 60.0)
         measure(report, live, scores, "fast", swaps=swaps, wanted=1000, steady_s=steady_s)
+        _say("deploying at the shipped pointer interval of 2 s")
         live.up(package, variables={})
         warm_up(live)
         swaps, steady_s = (8, 10.0) if chosen.quick else (50, 60.0)
@@ -216,11 +220,13 @@ def measure(
         if engineer.champion(MODEL).version != first:
             engineer.promote(MODEL, first, reason="where the benchmark begins")
         load.wait_for(first, after=0)
+        _say(f"{name}: steady load for {steady_s / 2:.0f} s, then {swaps} swaps")
         time.sleep(2)  # the callers' first calls start functions
         marks = [len(load.answers)]
         time.sleep(steady_s / 2)
         marks.append(len(load.answers))
         deadline = time.monotonic() + PHASE_LIMIT_S
+        said = time.monotonic()
         for version in itertools.islice(versions, swaps):
             if time.monotonic() > deadline:
                 break
@@ -230,6 +236,9 @@ def measure(
                 waits.append(time.monotonic() - started)
             else:
                 unseen += 1
+            if time.monotonic() - said > PROGRESS_S:
+                said = time.monotonic()
+                _say(f"{name}: {len(waits)} of {swaps} swaps seen, {unseen} unseen")
             time.sleep(SWAP_PAUSE_S)
         marks.append(len(load.answers))
         time.sleep(steady_s / 2)
@@ -299,12 +308,14 @@ def stopped(report: Report, live: Stack, scores: Mapping[int, float]) -> None:
             for pid in processes:
                 os.kill(pid, signal.SIGSTOP)
             engineer.promote(MODEL, new, reason="while the predictor stands still")
+            _say(f"stopped: {len(processes)} processes stand still for {STOPPED_S:.0f} s")
             time.sleep(STOPPED_S)
         finally:
             for pid in processes:
                 os.kill(pid, signal.SIGCONT)
         found = ask(http, f"{url(live)}/v1/models/{MODEL}/predict")
-    is_same = set(predictors(live)) & set(processes)
+    # With a process more than were stopped, it may be that one which answered.
+    is_same = set(predictors(live)) == set(processes)
     is_new = found.version == new and found.score == scores[new]
     took_s = found.ended - found.started
     note = f"{len(processes)} stopped for {STOPPED_S:.0f} s; {took_s:.2f} s to the answer"
@@ -329,6 +340,11 @@ def predictors(live: Stack) -> list[int]:
             if wanted in _environment(pid):
                 found.append(pid)
     return found
+
+
+def _say(progress: str) -> None:
+    """On stderr, as it happens: a full run takes some twelve minutes, most of them for 1,000 swaps."""
+    print(f"swap: {progress}", file=sys.stderr, flush=True)
 
 
 def _parent(process: Path) -> int | None:
