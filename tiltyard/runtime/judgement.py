@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -50,7 +49,11 @@ class Judge:
             return Judged(None, None, warnings, _fired({i: decide(warnings[i]) for i in sorted(warnings)}))
         if answers.scores.shape[1] == 1:
             intervals = assurance.intervals(answers.scores, level)
-            return Judged(None, intervals, warnings, self._of_intervals(intervals, warnings))
+            # Every interval of a version has the same width. It isn't taken from one of them: the
+            # rounding of its ends, or an infinite value, would decide for all rows of the request.
+            width = 2 * assurance.reach(level)
+            decisions = self._of_intervals(len(intervals), width, warnings)
+            return Judged(None, intervals, warnings, decisions)
         sets = assurance.sets(answers.scores, level)
         return Judged(sets, None, warnings, self._of_sets(sets, warnings))
 
@@ -74,18 +77,11 @@ class Judge:
         return _fired({i: decide(warnings.get(i, ()), is_uncertain=len(sets[i]) != 1) for i in sorted(rows)})
 
     def _of_intervals(
-        self, intervals: list[Interval], warnings: Mapping[int, tuple[Warn, ...]]
+        self, n: int, width: float, warnings: Mapping[int, tuple[Warn, ...]]
     ) -> dict[int, Decision]:
         decide = self._humility.decide
-        # Every interval of a version has the same width: one reach on either side.
-        width = _width(intervals[0]) if intervals else 0.0
-        rows = range(len(intervals)) if width > self._humility.narrowest else sorted(warnings)
+        rows = range(n) if width > self._humility.narrowest else sorted(warnings)
         return _fired({i: decide(warnings.get(i, ()), width=width) for i in rows})
-
-
-def _width(interval: Interval) -> float:
-    low, high = interval
-    return math.inf if low is None or high is None else high - low
 
 
 def _fired(decisions: Mapping[int, Decision]) -> dict[int, Decision]:

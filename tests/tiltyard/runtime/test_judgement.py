@@ -109,6 +109,18 @@ def test_intervals_wider_than_a_rule_allows_are_uncertain():
     assert endless.decisions[0].rules == ("wide",)
 
 
+def test_one_rows_infinite_answer_does_not_hide_that_the_others_are_uncertain():
+    signature = signature_of(
+        (Column("a", "number"), Column("b", "number")), task="regression", classes=(), threshold=None
+    )
+    served = ServedModel(signature, open_session(linear([2.0, 0.0])), reference_of([0.5] * 200))
+    rule = {"name": "wide", "when": "uncertain", "action": "abstain", "wider_than": 0.5}
+
+    found = judged(served, [{"a": 3e38, "b": 2.0}, {"a": 2.0, "b": 2.0}], humility=[rule])
+
+    assert [found.decisions[i].action for i in (0, 1)] == ["abstain", "abstain"]
+
+
 def test_a_regression_is_judged_by_its_columns_without_any_rule_on_width():
     found = judged(regression(), [{"a": 2.0, "b": 2.0}, {"a": 9.0, "b": 1.0}])
 
