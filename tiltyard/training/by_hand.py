@@ -105,7 +105,7 @@ def _column(given: Mapping[str, Any]) -> dict[str, Any]:
     role = given.get("role", "feature")
     usual = {
         "role": role,
-        "input": role not in NO_INPUT,
+        "input": not (isinstance(role, str) and role in NO_INPUT),
         "nullable": False,
         "personal": role == "subject",
         "categories": None,

@@ -377,6 +377,11 @@ def test_whole_number_inputs_take_no_gaps(held_out):
             "/contract/columns/0/kind",
             "is no part of a contract",
         ),
+        (
+            {"columns": [{"name": "a", "type": "number", "role": ["subject"]}]},
+            "/contract/columns/0/role",
+            "must be one of feature",
+        ),
         ({"classes": ["a"]}, "/contract/classes", "a multiclass model has at least 2 classes"),
         ({"threshold": 0.5}, "/contract/threshold", "a binary model has a threshold"),
         ({"task": "ranking"}, "/contract/task", "must be one of binary"),
