@@ -53,7 +53,8 @@ def _told(name: str) -> Callable[[Predictions], list[Any]]:
 
 
 def _written(name: str) -> Callable[[Predictions], list[Any]]:
-    return lambda predictions: [orjson.dumps(prediction[name]).decode() for prediction in predictions]
+    # A policy that switches uncertainty off leaves sets and intervals out: null.
+    return lambda predictions: [orjson.dumps(prediction.get(name)).decode() for prediction in predictions]
 
 
 def _outputs(signature: Signature) -> dict[str, _Output]:
