@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -12,13 +12,18 @@ from chalicelib.lineage.records import (
     Change,
     Done,
     Edge,
+    H,
     Led,
+    Logged,
     Model,
+    Node,
     Page,
     Pointer,
     Policy,
     Reign,
+    Team,
     Version,
+    Webhook,
 )
 
 
@@ -82,15 +87,36 @@ class LineageStore(Protocol):
         """Edges of the lineage graph that start at a node, or end at it."""
         ...
 
+    def nodes(self, ids: Sequence[str]) -> Mapping[str, Node]:
+        """What is known of these nodes, by id."""
+        ...
+
+    def team(self, name: str) -> Team:
+        """The head of a team's settings, at revision 0 while nothing was ever set."""
+        ...
+
+    def change(self, scope: str, number: int) -> Logged | None:
+        """A change of a model, or of ``team:<team>``, as it is on record."""
+        ...
+
+    def changes(self, scope: str, *, first: int = 1, limit: int, cursor: str | None) -> Page[Logged]:
+        """In their order, from number `first` on."""
+        ...
+
+    def webhook(self, team: str, webhook_id: str) -> Webhook | None: ...
+    def webhooks(self, team: str, *, limit: int, cursor: str | None) -> Page[Webhook]:
+        """By age; strongly consistent, unlike other lists."""
+        ...
+
     def texts(self, ids: frozenset[str]) -> Mapping[str, str]:
         """Names behind pseudonyms and texts behind commitments; erased ones are left out."""
         ...
 
     def done(self, key: str) -> Done | None: ...
-    def commit(self, change: Change) -> Model:
+    def commit(self, change: Change[H]) -> H:
         """Write the change, its edges, its idempotency item and its pending audit entry in one transaction.
 
-        Returns the model's new head. Raises `LostRace` and writes nothing when
+        Returns the new head. Raises `LostRace` and writes nothing when
         anything that the change was decided on isn't so any more.
         """
         ...

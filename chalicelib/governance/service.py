@@ -83,7 +83,7 @@ def put_policy(
 
 def _change(
     pseudonyms: Pseudonyms, model: Model, pointer: Pointer, present: Policy, put: Policy, attempt: Attempt
-) -> Change:
+) -> Change[Model]:
     """One transaction: the policy, its place in the history, and the copy that predictors read."""
     node = f"policy:{put.digest}"
     return Change(

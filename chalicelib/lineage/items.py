@@ -16,6 +16,11 @@ pk                    sk                         what
 ``MODEL#m``           ``DIGEST#sha256``          the number of the version so named
 ``MODEL#m``           ``ALIAS#a``                a user's own alias
 ``MODEL#m``           ``REIGN#time``             a champion's period, by its start
+``MODEL#m``           ``CHANGE#0000000012``      a change on record, as the stream announces it
+``TEAM#t``            ``META``                   the head of a team's own settings
+``TEAM#t``            ``CHANGE#0000000012``      a change of them on record
+``TEAM#t``            ``WEBHOOK#id``             an address that hears of the team's changes
+``NODE#id``           ``NODE``                   what an end of an edge is
 ``NODE#source``       ``EDGE#relation#target``   an edge of the lineage graph
 ``ACTOR#pseudonym``   ``TEXT``                   the name behind it; can be erased
 ``REASON#digest``     ``TEXT``                   the text behind it; can be erased
@@ -27,7 +32,8 @@ pk                    sk                         what
 Sparse indexes: `inverse` (``ipk``, ``isk``) reads edges from their target, and
 all models by name; `listing` (``lpk``, ``lsk``) reads a team's models by name
 and what is ``validating`` by age. Times are RFC 3339 text in UTC with
-milliseconds, so they sort as text; ``expires_at`` is epoch seconds (TTL).
+milliseconds, so they sort as text; ``expires_at`` is epoch seconds (TTL). Items of the graph,
+of what is on record and of teams are in `record_items`.
 """
 
 from __future__ import annotations
@@ -38,10 +44,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.lineage.records import (
+    TEAM_SCOPE,
     Alias,
     Blob,
     Done,
-    Edge,
     Examination,
     IdempotencyKey,
     Model,
@@ -60,7 +66,6 @@ from tiltyard.errors import InvalidInput
 Item = dict[str, Any]
 
 META, POINTER, POLICY, TEXT, IDEMP, PEPPER = "META", "POINTER", "POLICY", "TEXT", "IDEMP", "PEPPER"
-AUDIT_PENDING = "AUDIT#PENDING"
 ALL_MODELS = "MODELS"
 VALIDATING = "VALIDATING"
 # Before and after every character that a key may hold: ASCII letters, digits and "-.:/_" (a range's end
@@ -98,8 +103,9 @@ def reign_sk(started_at: datetime) -> str:
     return f"REIGN#{text_of(started_at)}"
 
 
-def node_pk(node: str) -> str:
-    return f"NODE#{node}"
+def head_pk(scope: str) -> str:
+    """The partition of a head, by its name in audit entries: a model's, or ``team:<team>``."""
+    return f"TEAM#{scope.removeprefix(TEAM_SCOPE)}" if scope.startswith(TEAM_SCOPE) else model_pk(scope)
 
 
 def team_models(team: str) -> str:
@@ -302,23 +308,6 @@ def reign_from(item: Item) -> Reign:
     return Reign(**values | {"started_at": time_of(item["started_at"])})
 
 
-def edge_item(edge: Edge) -> Item:
-    return {
-        "pk": node_pk(edge.source),
-        "sk": f"EDGE#{edge.relation}#{edge.target}",
-        "kind": "edge",
-        "ipk": node_pk(edge.target),
-        "isk": f"EDGE#{edge.relation}#{edge.source}",
-        "source": edge.source,
-        "relation": edge.relation,
-        "target": edge.target,
-    }
-
-
-def edge_from(item: Item) -> Edge:
-    return Edge(source=item["source"], relation=item["relation"], target=item["target"])
-
-
 def text_item(key: Key, text: str) -> Item:
     return {"pk": key.pk, "sk": key.sk, "kind": "text", "text": text}
 
@@ -342,10 +331,6 @@ def done_from(item: Item) -> Done:
         result=item["result"],
         expires_at=datetime.fromtimestamp(item[TTL_ATTRIBUTE], UTC),
     )
-
-
-def pending_item(entry_id: str, entry: bytes) -> Item:
-    return {"pk": AUDIT_PENDING, "sk": entry_id, "kind": "audit", "entry": entry}
 
 
 def pepper_item(wrapped: bytes) -> Item:

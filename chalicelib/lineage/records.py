@@ -18,6 +18,9 @@ Stage = Literal["validating", "candidate", "challenger", "champion", "retired", 
 
 T = TypeVar("T")
 
+TEAM_SCOPE = "team:"
+"""Before a team's name in audit entries; no model's name holds a colon."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
@@ -44,6 +47,23 @@ class Model:
     changes: int = 0
     versions: int = 0
     revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A team's head record: its own settings (webhooks) change under it, one after the other.
+
+    Made by the first change. `changes` counts like a model's.
+    """
+
+    team: str
+    changes: int = 0
+    revision: int = 0
+
+    @property
+    def name(self) -> str:
+        """What audit entries call it: ``team:airport``."""
+        return TEAM_SCOPE + self.team
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,15 +243,81 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`source` —`relation`→ `target`, read both ways.
+    """`source` —`relation`→ `target`, read both ways: `source` came out of `target`, or belongs to it.
 
-    The ends are node ids: ``version:<digest>``, ``blob:<sha256>``,
-    ``reign:<model>/<generation>``, ``policy:<digest>``, ``model:<name>``.
+    The ends are node ids: ``dataset:<digest>``, ``run:<id>``, ``version:<digest>``,
+    ``blob:<sha256>``, ``reign:<model>/<generation>``, ``policy:<digest>``,
+    ``model:<name>``. `at` is the time of the change that wrote it, which the
+    store fills in.
     """
 
     source: str
     relation: str
     target: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What an end of an edge is, for people: written in the change that first names it.
+
+    `kind` is what stands before the colon of `id`. `team` says who may see it
+    (None: whoever knows a way to it), and `facts` are a few small values to show;
+    both follow from the id, so that writing a node twice changes nothing.
+    """
+
+    id: str
+    kind: str
+    label: str
+    at: datetime
+    model: str | None = None
+    team: str | None = None
+    facts: Mapping[str, str | int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address that hears of a team's changes.
+
+    `events` are actions (``champion.promote``) or groups of them (``champion.*``),
+    `models` the models meant; empty means all. Its secret follows from `id`,
+    `rotation` and the stage's pepper, and is kept nowhere. `created_by` is an
+    actor's pseudonym.
+    """
+
+    id: str
+    team: str
+    url: str
+    created_at: datetime
+    created_by: str
+    events: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    description: str = ""
+    enabled: bool = True
+    rotation: int = 1
+    revision: int = 0
+
+    @property
+    def model(self) -> str:
+        """The head that it changes under."""
+        return TEAM_SCOPE + self.team
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A change as it is on record: what a model's history lists and what is announced.
+
+    `scope` is the model's name or ``team:<team>``; `entry` the canonical bytes of
+    the audit entry; `result` what the change came to. `index` is its place in the
+    transparency log, None until the notary has put it there.
+    """
+
+    scope: str
+    number: int
+    team: str
+    entry: bytes
+    result: Mapping[str, Any]
+    index: int | None = None
 
 
 class Led(NamedTuple, Generic[T]):
@@ -241,7 +327,10 @@ class Led(NamedTuple, Generic[T]):
     record: T | None
 
 
-Record = Model | Version | Pointer | Policy | Alias | Reign | Actor | Reason
+Head = Model | Team
+H = TypeVar("H", bound=Model | Team)
+
+Record = Model | Team | Version | Pointer | Policy | Alias | Reign | Webhook | Actor | Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +357,7 @@ class Put:
     the change instead.
     """
 
-    record: Model | Version | Pointer | Policy | Alias
+    record: Model | Version | Pointer | Policy | Alias | Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,23 +371,23 @@ class Append:
 class Remove:
     """Delete `record` on the condition that the stored revision is the one it was read at."""
 
-    record: Alias
+    record: Alias | Webhook
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One change of one model: all of it is committed, or none.
+class Change(Generic[H]):
+    """One change of one model, or of a team's settings: all of it is committed, or none.
 
     `model` is the head as it was read (revision 0 for a new one) with its new
     values; the store gives it the next change number, and that condition makes
-    changes of a model one after the other. `action` is a verb of the domain
+    changes of a head one after the other. `action` is a verb of the domain
     (``version.register``), `object` the digest or id of what changed, `before`
     and `after` digests of its state. `reason` is free text of a person: only its
     commitment reaches the log. `result` is what a repeated idempotency key
     refers to.
     """
 
-    model: Model
+    model: H
     attempt: Attempt
     action: str
     object: str
@@ -306,5 +395,6 @@ class Change:
     after: str | None
     writes: tuple[Put | Append | Remove, ...] = ()
     edges: tuple[Edge, ...] = ()
+    nodes: tuple[Node, ...] = ()
     reason: str | None = None
     result: Mapping[str, Any] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Literal, Protocol, TypeVar
 
-from chalicelib.lineage import cursors, items, tables
+from chalicelib.lineage import cursors, items, record_items, tables
 from chalicelib.lineage.ids import RANDOM_BYTES, uuid7
 from chalicelib.lineage.items import Item, Key
 from chalicelib.lineage.records import (
@@ -23,13 +23,18 @@ from chalicelib.lineage.records import (
     Change,
     Done,
     Edge,
+    H,
     Led,
+    Logged,
     Model,
+    Node,
     Page,
     Pointer,
     Policy,
     Reign,
+    Team,
     Version,
+    Webhook,
 )
 from chalicelib.lineage.tables import IndexName
 from chalicelib.lineage.writes import Operation, plan
@@ -177,9 +182,42 @@ class TableLineage:
         """Edges that start at a node, or end at it."""
         index: IndexName | None = None if direction == "from" else "inverse"
         sort_key = tables.INDEX_KEYS[index][1]
-        rows = Rows(items.node_pk(node), "EDGE#", "EDGE#" + items.LAST, index=index)
+        prefix = record_items.EDGES
+        rows = Rows(record_items.node_pk(node), prefix, prefix + items.LAST, index=index)
         name = f"edges {direction} {node}"
-        return self._page(name, [rows], sort_key, items.edge_from, limit=limit, cursor=cursor)
+        return self._page(name, [rows], sort_key, record_items.edge_from, limit=limit, cursor=cursor)
+
+    def nodes(self, ids: Sequence[str]) -> Mapping[str, Node]:
+        """What is known of these nodes, by id."""
+        keys = [Key(record_items.node_pk(i), record_items.NODE) for i in dict.fromkeys(ids)]
+        found = (record_items.node_from(item) for item in self._table.get_many(keys))
+        return {node.id: node for node in found}
+
+    def team(self, name: str) -> Team:
+        """The head of a team's settings, at revision 0 while nothing was ever set."""
+        item = self._table.get(Key(items.head_pk(Team(name).name), items.META))
+        return Team(name) if item is None else record_items.team_from(item)
+
+    def change(self, scope: str, number: int) -> Logged | None:
+        item = self._table.get(Key(items.head_pk(scope), record_items.change_sk(number)))
+        return None if item is None else record_items.logged_from(item)
+
+    def changes(self, scope: str, *, first: int = 1, limit: int, cursor: str | None) -> Page[Logged]:
+        """Changes on record of a model or ``team:<team>``, in their order, from number `first` on."""
+        rows = Rows(items.head_pk(scope), record_items.change_sk(first), record_items.CHANGES + items.LAST)
+        name = f"changes {scope} {first}"
+        return self._page(name, [rows], "sk", record_items.logged_from, limit=limit, cursor=cursor)
+
+    def webhook(self, team: str, webhook_id: str) -> Webhook | None:
+        item = self._table.get(Key(items.head_pk(Team(team).name), record_items.webhook_sk(webhook_id)))
+        return None if item is None else record_items.webhook_from(item)
+
+    def webhooks(self, team: str, *, limit: int, cursor: str | None) -> Page[Webhook]:
+        """By id, which is by age."""
+        pk, prefix = items.head_pk(Team(team).name), record_items.WEBHOOKS
+        rows = Rows(pk, prefix, prefix + items.LAST, is_consistent=True)
+        name = f"webhooks {team}"
+        return self._page(name, [rows], "sk", record_items.webhook_from, limit=limit, cursor=cursor)
 
     def texts(self, ids: frozenset[str]) -> Mapping[str, str]:
         keys = {key: i for i in ids for key in (items.actor_key(i), items.reason_key(i))}
@@ -193,7 +231,7 @@ class TableLineage:
         done = items.done_from(item)
         return done if self._clock() < done.expires_at else None
 
-    def commit(self, change: Change) -> Model:
+    def commit(self, change: Change[H]) -> H:
         now = self._clock()
         planned = plan(
             change,

@@ -10,11 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic
 
-from chalicelib.lineage import items
+from chalicelib.lineage import items, record_items
 from chalicelib.lineage.items import Item, Key
-from chalicelib.lineage.records import Alias, Append, Change, Model, Pointer, Policy, Put, Remove, Version
+from chalicelib.lineage.records import (
+    Alias,
+    Append,
+    Change,
+    H,
+    Head,
+    Logged,
+    Model,
+    Pointer,
+    Policy,
+    Put,
+    Remove,
+    Version,
+    Webhook,
+)
 from tiltyard.audit.entry import Entry
 from tiltyard.errors import InvalidInput, TiltyardError
 
@@ -68,14 +82,14 @@ Operation = PutItem | DeleteItem
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a change writes, and the model's head once it is written."""
+class Plan(Generic[H]):
+    """What a change writes, and the head once it is written."""
 
-    head: Model
+    head: H
     operations: tuple[Operation, ...]
 
 
-def plan(change: Change, *, now: datetime, entry_id: str, commitment: str | None) -> Plan:
+def plan(change: Change[H], *, now: datetime, entry_id: str, commitment: str | None) -> Plan[H]:
     """The operations of a change, at most 50.
 
     Parameters
@@ -100,29 +114,39 @@ def plan(change: Change, *, now: datetime, entry_id: str, commitment: str | None
     if (change.reason is None) != (commitment is None):
         raise TiltyardError(f"{change.action}: a reason and its commitment go together")
     head = replace(change.model, revision=change.model.revision + 1, changes=change.model.changes + 1)
+    at = items.text_of(change.attempt.at)
     operations = (
-        PutItem(items.model_item(head), _condition(change.model.revision)),
+        PutItem(_head_item(head), _condition(change.model.revision)),
         *(operation for write in change.writes for operation in _record(write, head)),
-        *(PutItem(items.edge_item(edge), None) for edge in change.edges),
+        *(PutItem(record_items.edge_item(edge, at=at), None) for edge in change.edges),
+        *(PutItem(record_items.node_item(node), None) for node in change.nodes),
         *_beside(change, now=now, entry_id=entry_id, commitment=commitment, number=head.changes),
     )
     _check(change, operations)
     return Plan(head, operations)
 
 
-def _record(write: Put | Append | Remove, head: Model) -> Iterator[Operation]:
-    record, model = write.record, head.name
+def _head_item(head: Head) -> Item:
+    return items.model_item(head) if isinstance(head, Model) else record_items.team_item(head)
+
+
+def _record(write: Put | Append | Remove, head: Head) -> Iterator[Operation]:
+    record, scope = write.record, head.name
     if isinstance(record, Model):
-        raise TiltyardError(f"the head of {record.name} is the change's own model, not one of its writes")
-    if record.model != model:
-        raise TiltyardError(f"a change of {model} can't write a record of {record.model}")
+        raise TiltyardError(f"the head of {record.name} is the change's own head, not one of its writes")
+    if record.model != scope:
+        raise TiltyardError(f"a change of {scope} can't write a record of {record.model}")
     if isinstance(write, Remove):
-        key = Key(items.model_pk(model), items.alias_sk(write.record.name))
-        yield DeleteItem(key, AtRevision(write.record.revision))
+        yield DeleteItem(_removed(write.record), AtRevision(write.record.revision))
     elif isinstance(write, Append):
         yield PutItem(items.reign_item(write.record), Absent())
     else:
         yield from _put(write, number=head.changes)
+
+
+def _removed(record: Alias | Webhook) -> Key:
+    sk = items.alias_sk(record.name) if isinstance(record, Alias) else record_items.webhook_sk(record.id)
+    return Key(items.head_pk(record.model), sk)
 
 
 def _put(write: Put, *, number: int) -> Iterator[Operation]:
@@ -143,12 +167,14 @@ def _put(write: Put, *, number: int) -> Iterator[Operation]:
         # A change raises a revision by one at most, so this one is above all that the name ever had.
         revision = record.revision + 1 if record.revision else number
         yield PutItem(items.alias_item(replace(record, revision=revision)), condition)
+    elif isinstance(record, Webhook):
+        yield PutItem(record_items.webhook_item(replace(record, revision=record.revision + 1)), condition)
 
 
 def _beside(
-    change: Change, *, now: datetime, entry_id: str, commitment: str | None, number: int
+    change: Change[H], *, now: datetime, entry_id: str, commitment: str | None, number: int
 ) -> Iterator[Operation]:
-    """What every change carries: its audit entry, the texts that stay out of it, its idempotency key."""
+    """What every change carries: its audit entry, pending and on record, and what stays out of it."""
     attempt = change.attempt
     entry = Entry(
         id=entry_id,
@@ -164,7 +190,9 @@ def _beside(
         reason=commitment,
         request_id=attempt.request_id,
     )
-    yield PutItem(items.pending_item(entry_id, entry.to_bytes()), Absent())
+    logged = Logged(change.model.name, number, change.model.team, entry.to_bytes(), change.result)
+    yield PutItem(record_items.pending_item(entry_id, logged), Absent())
+    yield PutItem(record_items.logged_item(logged), Absent())
     yield PutItem(items.text_item(items.actor_key(attempt.actor), attempt.name), None)
     if change.reason is not None and commitment is not None:
         yield PutItem(items.text_item(items.reason_key(commitment), change.reason), None)
@@ -178,7 +206,7 @@ def _condition(revision: int) -> Condition:
     return AtRevision(revision) if revision else Absent()
 
 
-def _check(change: Change, operations: tuple[Operation, ...]) -> None:
+def _check(change: Change[H], operations: tuple[Operation, ...]) -> None:
     if len(change.edges) > MAX_EDGES:
         raise TiltyardError(f"{change.action} has {len(change.edges)} edges and may have {MAX_EDGES}")
     if len(operations) > MAX_OPERATIONS:

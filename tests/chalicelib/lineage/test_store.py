@@ -474,7 +474,7 @@ def test_edges_are_read_from_both_ends(store):
     inward = listed(lambda **q: store.lineage.edges(blob, direction="to", **q))
 
     assert len(outward) == len(version.files)
-    assert inward == [Edge(node, "contains", blob)]
+    assert inward == [Edge(node, "contains", blob, at=NOON)]
 
 
 def test_a_page_goes_on_behind_a_row_that_was_deleted_meanwhile(store):
