@@ -10,10 +10,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
 from tiltyard.errors import Fault, TiltyardError
+
+Network = IPv4Network | IPv6Network
 
 LOCAL = "local"
 DEFAULT_POINTER_INTERVAL_S = 2.0
@@ -30,9 +33,16 @@ _RESOURCES = (
     "audit_bucket",
     "telemetry_queue_url",
     "examination_queue_url",
+    "notary_queue_url",
+    "delivery_queue_url",
+    "delivery_dead_letters_url",
+    "event_bus",
+    "event_topic_arn",
     "pepper_key_id",
     "telemetry_key_id",
+    "audit_key_id",
 )
+_QUEUES = tuple(name for name in _RESOURCES if name.endswith(("queue_url", "letters_url")))
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -63,18 +73,26 @@ class Settings:
     audit_bucket: str
     telemetry_queue_url: str
     examination_queue_url: str
+    notary_queue_url: str
+    delivery_queue_url: str
+    delivery_dead_letters_url: str
+    event_bus: str
+    event_topic_arn: str
     pepper_key_id: str
     telemetry_key_id: str
+    audit_key_id: str
     issuers: tuple[Issuer, ...]
     pointer_interval_s: float = DEFAULT_POINTER_INTERVAL_S
     session_memory_mb: int = 1024 - RESERVED_MEMORY_MB
+    webhook_networks: tuple[Network, ...] = ()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read and check all variables.
 
         ``TILTYARD_SESSION_MEMORY_MB`` defaults to the function's own memory less
-        300 MB, ``TILTYARD_POINTER_INTERVAL_S`` to 2.
+        300 MB, ``TILTYARD_POINTER_INTERVAL_S`` to 2. ``TILTYARD_WEBHOOK_NETWORKS``
+        names private networks that webhooks may reach all the same, none by default.
 
         Raises
         ------
@@ -86,7 +104,7 @@ class Settings:
         if stage and not _STAGE.fullmatch(stage):
             reader.refuse("stage", f"{stage!r} must be a letter and up to 30 of a-z, 0-9 and '-'")
         values: dict[str, Any] = {name: reader.text(name) for name in _RESOURCES}
-        for name in ("telemetry_queue_url", "examination_queue_url"):
+        for name in _QUEUES:
             if values[name] and not _is_url(values[name], {"https", "http"}):
                 reader.refuse(name, f"{values[name]!r} isn't the URL of a queue")
         try:
@@ -96,6 +114,7 @@ class Settings:
             reader.faults.extend(exc.faults)
         interval = reader.number("pointer_interval_s", least=0.01, default=DEFAULT_POINTER_INTERVAL_S)
         memory = reader.number("session_memory_mb", least=1, default=_default_session_memory(environ))
+        networks = reader.networks("webhook_networks")
         if reader.faults:
             raise TiltyardError("the service's settings are incomplete or wrong", faults=reader.faults)
         return cls(
@@ -104,6 +123,7 @@ class Settings:
             issuers=issuers,
             pointer_interval_s=interval,
             session_memory_mb=int(memory),
+            webhook_networks=networks,
         )
 
 
@@ -195,6 +215,16 @@ class _Reader:
         if not least <= value < float("inf"):
             self.refuse(name, f"{text!r} must be a number from {least:g} up")
         return value
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        """Networks in CIDR form, separated by commas or spaces; none when it isn't set."""
+        found = []
+        for text in self._environ.get(_variable(name), "").replace(",", " ").split():
+            try:
+                found.append(ip_network(text))
+            except ValueError:
+                self.refuse(name, f"{text!r} must be a network such as 10.20.0.0/16")
+        return tuple(found)
 
     def refuse(self, name: str, detail: str) -> None:
         self.faults.append(_fault(name, detail))

@@ -72,7 +72,7 @@ def test_every_parameter_of_the_template_has_its_document_and_default():
     block = template[template.index("\nParameters:") : template.index("\nConditions:")]
     parameters = dict(re.findall(r"^  (\w+):\n(?:    .*\n)*?    Default: (.+)$", block, flags=re.MULTILINE))
     rows = re.findall(
-        r"^\| `([A-Z][a-z]\w+)` \| `(.+?)` \|", document("docs/settings.md"), flags=re.MULTILINE
+        r"^\| `([A-Z][a-z]\w+)` \| `(.*?)` \|", document("docs/settings.md"), flags=re.MULTILINE
     )
 
     assert dict(rows) == {name: default.strip('"') for name, default in parameters.items()}

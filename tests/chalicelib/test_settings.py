@@ -25,8 +25,14 @@ ENVIRON = {
     "TILTYARD_AUDIT_BUCKET": "audit",
     "TILTYARD_TELEMETRY_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/telemetry",
     "TILTYARD_EXAMINATION_QUEUE_URL": "http://127.0.0.1:4566/1/examinations",
+    "TILTYARD_NOTARY_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/notary",
+    "TILTYARD_DELIVERY_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/delivery",
+    "TILTYARD_DELIVERY_DEAD_LETTERS_URL": "https://sqs.eu-west-1.amazonaws.com/1/delivery-dead-letters",
+    "TILTYARD_EVENT_BUS": "tiltyard-events",
+    "TILTYARD_EVENT_TOPIC_ARN": "arn:aws:sns:eu-west-1:1:tiltyard-events",
     "TILTYARD_PEPPER_KEY_ID": "key-1",
     "TILTYARD_TELEMETRY_KEY_ID": "key-2",
+    "TILTYARD_AUDIT_KEY_ID": "key-3",
     "TILTYARD_ISSUERS": json.dumps([COMPANY]),
 }
 
@@ -140,3 +146,17 @@ def test_a_wrong_issuer_is_refused_in_stage_local(document, problem):
 def test_one_issuer_cannot_have_two_sets_of_keys():
     with pytest.raises(TiltyardError, match="more than once"):
         parse_issuers(json.dumps([COMPANY, COMPANY]), stage="prod")
+
+
+def test_webhooks_reach_no_private_network_unless_one_is_named():
+    named = {"TILTYARD_WEBHOOK_NETWORKS": "10.20.0.0/16, fd00::/8"}
+
+    assert Settings.from_environ(ENVIRON).webhook_networks == ()
+    assert Settings.from_environ(ENVIRON | {"TILTYARD_WEBHOOK_NETWORKS": ""}).webhook_networks == ()
+    assert [str(network) for network in Settings.from_environ(ENVIRON | named).webhook_networks] == [
+        "10.20.0.0/16",
+        "fd00::/8",
+    ]
+    assert faults_of(ENVIRON | {"TILTYARD_WEBHOOK_NETWORKS": "10.20.0.1/16"}) == [
+        "TILTYARD_WEBHOOK_NETWORKS '10.20.0.1/16' must be a network such as 10.20.0.0/16"
+    ]

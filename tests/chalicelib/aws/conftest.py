@@ -34,7 +34,8 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
             clients["s3"].create_bucket(
                 Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
             )
-        queues = [clients["sqs"].create_queue(QueueName=name)["QueueUrl"] for name in ("telemetry", "exams")]
+        names = ("telemetry", "exams", "notary", "delivery", "delivery-dead-letters")
+        queues = [clients["sqs"].create_queue(QueueName=name)["QueueUrl"] for name in names]
         key = clients["kms"].create_key()["KeyMetadata"]["KeyId"]
         aws.forget()
         yield SimpleNamespace(settings=settings_of(queues, key), **clients)
@@ -52,6 +53,12 @@ def settings_of(queues: list[str], key: str) -> Settings:
         audit_bucket="audit-bucket",
         telemetry_queue_url=queues[0],
         examination_queue_url=queues[1],
+        notary_queue_url=queues[2],
+        delivery_queue_url=queues[3],
+        delivery_dead_letters_url=queues[4],
+        event_bus="events",
+        event_topic_arn=f"arn:aws:sns:{REGION}:123456789012:events",
+        audit_key_id=key,
         pepper_key_id=key,
         telemetry_key_id=key,
         issuers=(),
