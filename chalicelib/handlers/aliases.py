@@ -20,18 +20,18 @@ def list_aliases(model: str) -> Response:
     call = open_call(bp.current_request)
     found = call.model(model, READ)
     asked = page_query(call.request)
-    aliases = call.at_hand.lineage.aliases(found.name, limit=asked.limit, cursor=asked.cursor)
-    return page((alias_body(alias) for alias in aliases.items), aliases.next)
+    listed = call.at_hand.lineage.aliases(found.name, limit=asked.limit, cursor=asked.cursor)
+    return page((alias_body(alias) for alias in listed.items), listed.next)
 
 
 @bp.route("/v1/models/{model}/aliases/{alias}", methods=["GET"], authorizer=bearer)
 @problem_details
 def read(model: str, alias: str) -> Response:
     """The version that an alias names."""
-    from chalicelib.registry import service
+    from chalicelib.registry import aliases
 
     call = open_call(bp.current_request)
-    found = service.find_alias(call.at_hand.lineage, call.model(model, READ).name, alias)
+    found = aliases.find_alias(call.at_hand.lineage, call.model(model, READ).name, alias)
     return tagged(alias_body(found), found.revision)
 
 
@@ -40,8 +40,8 @@ def read(model: str, alias: str) -> Response:
 def put(model: str, alias: str) -> Response:
     """Point an alias at a version that passed its examination."""
     from chalicelib.handlers.schemas import AliasSetting as Body
-    from chalicelib.registry import service
-    from chalicelib.registry.service import AliasSetting
+    from chalicelib.registry import aliases
+    from chalicelib.registry.aliases import AliasSetting
 
     call = open_call(bp.current_request)
     found = call.model(model, OPERATE)
@@ -51,7 +51,7 @@ def put(model: str, alias: str) -> Response:
     lineage = call.at_hand.lineage
     setting = call.once(
         attempt,
-        lambda: service.set_alias(
+        lambda: aliases.set_alias(
             lineage,
             call.at_hand.pseudonyms,
             found.name,
@@ -61,7 +61,7 @@ def put(model: str, alias: str) -> Response:
             attempt=attempt,
         ),
         lambda made: AliasSetting(
-            service.find_alias(lineage, made["model"], made["alias"]), is_new=made["is_new"]
+            aliases.find_alias(lineage, made["model"], made["alias"]), is_new=made["is_new"]
         ),
     )
     return tagged(alias_body(setting.alias), setting.alias.revision, status=201 if setting.is_new else 200)
@@ -71,7 +71,7 @@ def put(model: str, alias: str) -> Response:
 @problem_details
 def delete(model: str, alias: str) -> Response:
     """Delete an alias; the version stays."""
-    from chalicelib.registry import service
+    from chalicelib.registry import aliases
 
     call = open_call(bp.current_request)
     found = call.model(model, OPERATE)
@@ -79,7 +79,7 @@ def delete(model: str, alias: str) -> Response:
     attempt = call.attempt_on(found, OPERATE)
     call.once(
         attempt,
-        lambda: service.remove_alias(
+        lambda: aliases.remove_alias(
             call.at_hand.lineage,
             call.at_hand.pseudonyms,
             found.name,

@@ -1,4 +1,4 @@
-"""Models, versions and aliases: read all, decide, write once.
+"""Models and versions: read all, decide, write once.
 
 Who may do what was decided before (`handlers.access`); an `Attempt` says who
 does it and when.
@@ -23,7 +23,6 @@ from chalicelib.lineage.records import (
     Model,
     Pointer,
     Put,
-    Remove,
     Version,
 )
 from chalicelib.lineage.states import state_digest
@@ -45,12 +44,6 @@ class Registration:
     """
 
     version: Version
-    is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AliasSetting:
-    alias: Alias
     is_new: bool
 
 
@@ -97,13 +90,6 @@ def find_version(lineage: LineageStore, model: str, number: int) -> Version:
     if version is None:
         raise NotFound(f"{model!r} has no version {number}.")
     return version
-
-
-def find_alias(lineage: LineageStore, model: str, name: str) -> Alias:
-    alias = lineage.alias(model, name)
-    if alias is None:
-        raise NotFound(f"{model!r} has no alias {name!r}.")
-    return alias
 
 
 def change_model(
@@ -156,14 +142,15 @@ def change_model(
 
 
 def _moved(lineage: LineageStore, model: Model, team: str) -> tuple[Put, ...]:
-    held: list[Pointer | Alias] = list(_aliases(lineage, model.name))
+    held: list[Pointer | Alias] = list(aliases_of(lineage, model.name))
     pointer = lineage.pointer(model.name)
     if pointer is not None:
         held.append(pointer)
     return tuple(Put(replace(record, team=team)) for record in held)
 
 
-def _aliases(lineage: LineageStore, model: str) -> tuple[Alias, ...]:
+def aliases_of(lineage: LineageStore, model: str) -> tuple[Alias, ...]:
+    """All of them, by name."""
     return lineage.aliases(model, limit=rules.MAX_ALIASES + 1, cursor=None).items
 
 
@@ -312,88 +299,3 @@ def _announce(examinations: Queue, version: Version) -> None:
     except Exception:
         # The sweeper sends again what is still validating.
         log.exception("version %d of %s isn't queued for examination", version.number, version.model)
-
-
-def set_alias(
-    lineage: LineageStore,
-    pseudonyms: Pseudonyms,
-    name: str,
-    alias_name: str,
-    number: int,
-    *,
-    precondition: Precondition | None,
-    attempt: Attempt,
-) -> AliasSetting:
-    """Point an alias at a version that passed its examination.
-
-    Raises
-    ------
-    InvalidInput
-        For a name that breaks the rule or is reserved.
-    NotReady
-        When the version can't be used.
-    PreconditionFailed
-        When the alias moved since the caller read it.
-    """
-    rules.check_alias_name(alias_name)
-
-    def change() -> AliasSetting:
-        model = find_model(lineage, name)
-        present = lineage.alias(name, alias_name)
-        if precondition is not None:
-            precondition.check(None if present is None else present.revision, what=f"alias {alias_name!r}")
-        target = rules.usable(find_version(lineage, name, number))
-        if present is not None and present.target == target:
-            return AliasSetting(present, is_new=False)
-        if present is None:
-            rules.check_room_for_alias(_aliases(lineage, name), model)
-            alias = Alias(model=name, team=model.team, name=alias_name, target=target)
-        else:
-            alias = replace(present, target=target)
-        head = lineage.commit(
-            Change(
-                model=model,
-                attempt=attempt,
-                action="alias.set",
-                object=f"alias:{name}/{alias_name}",
-                before=state_digest(present, commitment=pseudonyms.commitment),
-                after=state_digest(alias, commitment=pseudonyms.commitment),
-                writes=(Put(alias),),
-                result={"model": name, "alias": alias_name, "is_new": present is None},
-            )
-        )
-        revision = head.changes if present is None else present.revision + 1
-        return AliasSetting(replace(alias, revision=revision), is_new=present is None)
-
-    return settle(change)
-
-
-def remove_alias(
-    lineage: LineageStore,
-    pseudonyms: Pseudonyms,
-    name: str,
-    alias_name: str,
-    *,
-    precondition: Precondition | None,
-    attempt: Attempt,
-) -> None:
-    """Raises `NotFound` without such an alias, `PreconditionFailed` when it moved since it was read."""
-
-    def change() -> None:
-        alias = find_alias(lineage, name, alias_name)
-        if precondition is not None:
-            precondition.check(alias.revision, what=f"alias {alias_name!r}")
-        lineage.commit(
-            Change(
-                model=find_model(lineage, name),
-                attempt=attempt,
-                action="alias.remove",
-                object=f"alias:{name}/{alias_name}",
-                before=state_digest(alias, commitment=pseudonyms.commitment),
-                after=None,
-                writes=(Remove(alias),),
-                result={"model": name, "alias": alias_name},
-            )
-        )
-
-    settle(change)
