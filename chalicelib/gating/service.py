@@ -20,6 +20,7 @@ from chalicelib.lineage.records import (
     Change,
     Edge,
     Model,
+    Node,
     Page,
     Pointer,
     Put,
@@ -197,11 +198,25 @@ def _swap(
             after=state_digest(crowned, commitment=pseudonyms.commitment),
             writes=(Put(crowned), *(Put(changed) for changed in versions), Append(reign)),
             edges=tuple(edges),
+            nodes=(_node(node, model, reign),),
             reason=reason,
             result=swap.to_json(),
         )
     )
     return swap
+
+
+def _node(node: str, model: Model, reign: Reign) -> Node:
+    """A reign as the lineage graph shows it."""
+    return Node(
+        id=node,
+        kind="reign",
+        label=f"reign {reign.generation} of {model.name}",
+        at=reign.started_at,
+        model=model.name,
+        team=model.team,
+        facts={"version": reign.version, "generation": reign.generation, "action": reign.action},
+    )
 
 
 def _pointer(lineage: LineageStore, name: str) -> Pointer:

@@ -94,7 +94,7 @@ def _change(
         before=state_digest(present if present.number else None, commitment=pseudonyms.commitment),
         after=state_digest(put, commitment=pseudonyms.commitment),
         writes=(Put(put), Put(replace(pointer, policy=put.copy))),
-        edges=(Edge(node, "policy-of", f"model:{model.name}"),),
+        edges=(Edge(node, "policy-of", f"model:{model.name}", facts={"policy": put.number}),),
         result={"model": model.name, "policy": put.number},
     )
 

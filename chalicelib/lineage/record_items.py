@@ -84,11 +84,12 @@ def edge_item(edge: Edge, *, at: str) -> Item:
         "relation": edge.relation,
         "target": edge.target,
         "at": at,
+        **({"facts": dict(edge.facts)} if edge.facts else {}),
     }
 
 
 def edge_from(item: Item) -> Edge:
-    return Edge(item["source"], item["relation"], item["target"], time_of(item["at"]))
+    return Edge(item["source"], item["relation"], item["target"], time_of(item["at"]), item.get("facts", {}))
 
 
 def node_item(node: Node) -> Item:

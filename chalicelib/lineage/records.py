@@ -245,16 +245,16 @@ class Done:
 class Edge:
     """`source` —`relation`→ `target`, read both ways: `source` came out of `target`, or belongs to it.
 
-    The ends are node ids: ``dataset:<digest>``, ``run:<id>``, ``version:<digest>``,
-    ``blob:<sha256>``, ``reign:<model>/<generation>``, ``policy:<digest>``,
-    ``model:<name>``. `at` is the time of the change that wrote it, which the
-    store fills in.
+    The ends are node ids: ``dataset:<digest>``, ``run:<id>``, ``version:<digest>``, ``blob:<sha256>``,
+    ``reign:<model>/<generation>``, ``policy:<digest>``, ``model:<name>``. `at` is the time of the change
+    that wrote it (filled in by the store), `facts` what `source` says of `target`: its name, its number.
     """
 
     source: str
     relation: str
     target: str
     at: datetime | None = None
+    facts: Mapping[str, str | int | None] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

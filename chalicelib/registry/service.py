@@ -19,7 +19,6 @@ from chalicelib.lineage.records import (
     Attempt,
     Blob,
     Change,
-    Edge,
     Model,
     Pointer,
     Put,
@@ -27,7 +26,7 @@ from chalicelib.lineage.records import (
 )
 from chalicelib.lineage.states import state_digest
 from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms, Queue, Upload
-from chalicelib.registry import rules
+from chalicelib.registry import origin, rules
 from chalicelib.registry.rules import ModelChanges, NewModel, Precondition
 from tiltyard.errors import ArtifactMissing, Conflict, InvalidBundle, LostRace, NotFound
 from tiltyard.runtime.bundle import MANIFEST, MEDIA_TYPES, sha256
@@ -215,7 +214,9 @@ def register_version(
             return _retried(lineage, pseudonyms, known, attempt=attempt)
         if known is not None:
             return Registration(known, is_new=False)
-        return _registered(lineage, pseudonyms, name, files, description=description, attempt=attempt)
+        return _registered(
+            lineage, pseudonyms, name, manifest, files, description=description, attempt=attempt
+        )
 
     registration = settle(change)
     if registration.is_new:
@@ -227,6 +228,7 @@ def _registered(
     lineage: LineageStore,
     pseudonyms: Pseudonyms,
     name: str,
+    manifest: Mapping[str, Any],
     files: Mapping[str, Blob],
     *,
     description: str,
@@ -243,20 +245,20 @@ def _registered(
         registered_by=attempt.actor,
         description=description,
     )
-    node = f"version:{version.digest}"
+    run = origin.run_node(version, model, manifest)
+    # A run that another version came out of, too, stays as it was first told.
+    is_told = run is None or run.id in lineage.nodes([run.id])
     lineage.commit(
         Change(
             model=replace(model, versions=version.number),
             attempt=attempt,
             action="version.register",
-            object=node,
+            object=f"version:{version.digest}",
             before=None,
             after=state_digest(version, commitment=pseudonyms.commitment),
             writes=(Put(version),),
-            edges=(
-                Edge(node, "version-of", f"model:{name}"),
-                *(Edge(node, "contains", f"blob:{blob.sha256}") for blob in set(files.values())),
-            ),
+            edges=origin.edges_of(version, manifest),
+            nodes=() if run is None or is_told else (run,),
             result={"model": name, "version": version.number},
         )
     )

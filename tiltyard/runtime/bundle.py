@@ -18,6 +18,7 @@ import rfc8785
 
 from tiltyard.contract.signature import TASKS, Signature
 from tiltyard.errors import Fault, IntegrityError, InvalidBundle
+from tiltyard.runtime import origin
 
 FORMAT = 1
 
@@ -122,6 +123,8 @@ def check_manifest(manifest: object) -> None:
     else:
         for name, entry in files.items():
             faults.extend(_file_faults(name, entry))
+    if "origin" in manifest:
+        faults.extend(origin.faults_of(manifest["origin"], "/manifest/origin"))
     if faults:
         raise _invalid(faults)
 
