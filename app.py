@@ -14,6 +14,7 @@ from chalicelib.handlers import (
     health,
     inference,
     invocations,
+    lineage,
     me,
     models,
     openapi,
@@ -46,4 +47,5 @@ app.register_blueprint(versions.bp)  # /v1/artifacts, /v1/models/{m}/versions, â
 app.register_blueprint(aliases.bp)  # /v1/models/{m}/aliases
 app.register_blueprint(policies.bp)  # /v1/models/{m}/policy
 app.register_blueprint(promotions.bp)  # /v1/models/{m}/promote, /rollback, /champion, /timeline
+app.register_blueprint(lineage.bp)  # /v1/models/{m}/lineage, /v1/lineage/{digest}
 app.register_blueprint(examination.bp)  # examination queue -> examiner; every 5 minutes -> sweeper

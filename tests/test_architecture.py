@@ -67,6 +67,9 @@ LIGHT = ("chalicelib.handlers", "chalicelib.bootstrap", "app")
 LATE_MODULES = (
     "chalicelib.handlers.schemas",
     "chalicelib.handlers.protocol_schemas",
+    "chalicelib.handlers.lineage_schemas",
+    "chalicelib.handlers.lineage_operations",
+    "chalicelib.handlers.operation",
     "chalicelib.handlers.operations",
     "chalicelib.handlers.tokens",
 )

@@ -21,7 +21,7 @@ from tiltyard.errors import every_error
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from chalicelib.handlers.operations import Operation
+    from chalicelib.handlers.operation import Operation
 
 bp = Blueprint(__name__)
 
@@ -54,6 +54,21 @@ _PARAMETERS: dict[str, JSON] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
         "description": "The same key with the same body is answered again and done once, for 24 hours",
     },
+    "direction": {
+        "in": "query",
+        "schema": {"type": "string", "enum": ["ancestry", "impact", "both"], "default": "both"},
+        "description": "What it came from, what came of it, or both",
+    },
+    "depth": {
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 10, "default": 5},
+        "description": "Edges to go from the start, at most",
+    },
+    "format": {
+        "in": "query",
+        "schema": {"type": "string", "enum": ["json", "openlineage"], "default": "json"},
+        "description": "`openlineage` gives one document of events, without pages",
+    },
     "If-Match": {
         "in": "header",
         "schema": {"type": "string"},
@@ -66,6 +81,7 @@ _PATH: dict[str, JSON] = {
     "model": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"},
     "alias": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"},
     "version": {"type": "integer", "minimum": 1},
+    "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "release": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     "name": {"type": "string", "pattern": r"^[a-z-]+\.(css|js|svg)$"},
 }
