@@ -8,6 +8,7 @@ from chalice.app import Chalice
 
 from chalicelib.handlers import (
     aliases,
+    audit,
     authorizer,
     docs,
     examination,
@@ -17,7 +18,9 @@ from chalicelib.handlers import (
     lineage,
     me,
     models,
+    notary,
     openapi,
+    outbox,
     policies,
     predictions,
     promotions,
@@ -48,4 +51,7 @@ app.register_blueprint(aliases.bp)  # /v1/models/{m}/aliases
 app.register_blueprint(policies.bp)  # /v1/models/{m}/policy
 app.register_blueprint(promotions.bp)  # /v1/models/{m}/promote, /rollback, /champion, /timeline
 app.register_blueprint(lineage.bp)  # /v1/models/{m}/lineage, /v1/lineage/{digest}
+app.register_blueprint(audit.bp)  # /v1/audit: entries, checkpoints, proofs
+app.register_blueprint(outbox.bp)  # the lineage table's stream -> outbox
+app.register_blueprint(notary.bp)  # notary queue -> notary: the transparency log
 app.register_blueprint(examination.bp)  # examination queue -> examiner; every 5 minutes -> sweeper

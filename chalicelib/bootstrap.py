@@ -15,7 +15,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms, Queue, Spool
+    from chalicelib.lineage.log import TableLog
+    from chalicelib.ports import (
+        ArtifactStore,
+        LineageStore,
+        LogObjects,
+        LogSigner,
+        Pseudonyms,
+        Queue,
+        Spool,
+    )
     from chalicelib.settings import Settings
 
 
@@ -53,6 +62,35 @@ class Container:
         from chalicelib import aws
 
         return aws.open_examination_queue(self.settings)
+
+    @cached_property
+    def notary_queue(self) -> Queue:
+        from chalicelib import aws
+
+        return aws.open_notary_queue(self.settings)
+
+    @cached_property
+    def log(self) -> TableLog:
+        from chalicelib import aws
+
+        return aws.open_log(self.settings)
+
+    @cached_property
+    def log_objects(self) -> LogObjects:
+        from chalicelib import aws
+
+        return aws.open_log_objects(self.settings)
+
+    @cached_property
+    def log_signer(self) -> LogSigner:
+        from chalicelib import aws
+
+        return aws.open_log_signer(self.settings)
+
+    @property
+    def log_origin(self) -> str:
+        """The transparency log's name: the stage's, and its bucket's, which no other stage shares."""
+        return f"tiltyard.{self.settings.stage}.{self.settings.audit_bucket}"
 
     @cached_property
     def telemetry_queue(self) -> Queue:

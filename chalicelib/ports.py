@@ -171,3 +171,35 @@ class Pseudonyms(Protocol):
     def actor(self, name: str) -> str: ...
     def subject(self, subject_id: str) -> str: ...
     def commitment(self, text: str) -> str: ...
+
+
+class LogObjects(Protocol):
+    """The transparency log's files, by path. Nothing that `put_new` wrote is ever written again."""
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes, None when there are none."""
+        ...
+
+    def read_tagged(self, path: str) -> tuple[bytes, str] | None:
+        """The bytes with the tag that `swap` asks for."""
+        ...
+
+    def put_new(self, path: str, content: bytes) -> bool:
+        """Write unless something is there; whether it was written."""
+        ...
+
+    def swap(self, path: str, content: bytes, *, tag: str | None) -> bool:
+        """Write over what was read under `tag` (None: nothing was there); whether it still was so."""
+        ...
+
+
+class LogSigner(Protocol):
+    """The key that signs checkpoints: Ed25519."""
+
+    def public_key(self) -> bytes:
+        """32 bytes."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes."""
+        ...

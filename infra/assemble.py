@@ -27,7 +27,31 @@ PREDICTION_ROUTES = (
 )
 
 # Which queue feeds which function: Chalice names queues by literal names, ours are named by the stack.
-QUEUES = {"Examiner": "ExaminationQueue"}
+QUEUES = {"Examiner": "ExaminationQueue", "Notary": "NotaryQueue"}
+
+# The one consumer of the lineage table's stream. It sees only changes put on record, and a batch that
+# fails comes again for a day; what it couldn't take is named in its dead letters.
+STREAM: JSON = {
+    "Stream": {"Fn::GetAtt": ["LineageTable", "StreamArn"]},
+    "BisectBatchOnFunctionError": True,
+    "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    "MaximumRecordAgeInSeconds": 86_400,
+    "DestinationConfig": {
+        "OnFailure": {"Type": "SQS", "Destination": {"Fn::GetAtt": ["OutboxDeadLetters", "Arn"]}}
+    },
+    "FilterCriteria": {
+        "Filters": [
+            {
+                "Pattern": json.dumps(
+                    {
+                        "eventName": ["INSERT"],
+                        "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "CHANGE#"}]}}},
+                    }
+                )
+            }
+        ]
+    },
+}
 
 # What every function is told; `chalicelib/settings.py` reads it.
 ENVIRONMENT: dict[str, JSON | str] = {
@@ -104,7 +128,11 @@ def assemble(template: JSON) -> JSON:
         variables.update(ENVIRONMENT)
         template["Resources"][f"{name}Logs"] = _log_group(name)
     for name, queue in QUEUES.items():
-        _feed(functions, name, queue)
+        # The Arn of a queue of the same stack makes the mapping wait for the queue, which a name doesn't.
+        source = _source(functions, name, "SQS")
+        source["Queue"] = {"Fn::GetAtt": [queue, "Arn"]}
+        source["FunctionResponseTypes"] = ["ReportBatchItemFailures"]
+    _source(functions, "Outbox", "DynamoDB").update(STREAM)
     for name in [name for name, r in template["Resources"].items() if r["Type"] == BUCKET]:
         template["Resources"][f"{name}Policy"] = _tls_only(name)
     definition = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
@@ -152,15 +180,13 @@ def _tls_only(bucket: str) -> JSON:
     }
 
 
-def _feed(functions: dict[str, JSON], name: str, queue: str) -> None:
-    """Point a function's queue event at the stack's queue, and let a batch fail in part."""
+def _source(functions: dict[str, JSON], name: str, kind: str) -> JSON:
+    """The one event source of a function, for the stack to point at its own queue or stream."""
     events = functions.get(name, {}).get("Properties", {}).get("Events", {})
-    sources = [event["Properties"] for event in events.values() if event["Type"] == "SQS"]
+    sources: list[JSON] = [event["Properties"] for event in events.values() if event["Type"] == kind]
     if len(sources) != 1:
-        raise AssemblyFailed(f"app.py must have one function {name.lower()!r} on the queue {queue}.")
-    # The Arn of a queue of the same stack makes the mapping wait for the queue, which a name doesn't.
-    sources[0]["Queue"] = {"Fn::GetAtt": [queue, "Arn"]}
-    sources[0]["FunctionResponseTypes"] = ["ReportBatchItemFailures"]
+        raise AssemblyFailed(f"app.py must have one function {name.lower()!r} on {kind}.")
+    return sources[0]
 
 
 def _point_at_predictor(definition: JSON, path: str, method: str) -> None:

@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from chalicelib.bootstrap import Container, replaced, utc_now
 from chalicelib.handlers.authorizer import Unauthorized
+from chalicelib.lineage.log import TableLog
 from chalicelib.lineage.memory import MemoryLineage
 from chalicelib.lineage.pseudonyms import KeyedPseudonyms
 from chalicelib.lineage.records import Change, Examination, Put, Version
@@ -88,6 +90,45 @@ class MemorySpool:
         self.stored[key] = content
 
 
+class MemoryLogObjects:
+    """`LogObjects` in memory."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def read(self, path: str) -> bytes | None:
+        return self.stored.get(path)
+
+    def read_tagged(self, path: str) -> tuple[bytes, str] | None:
+        content = self.stored.get(path)
+        return None if content is None else (content, hashlib.sha256(content).hexdigest())
+
+    def put_new(self, path: str, content: bytes) -> bool:
+        with self._lock:
+            return self.stored.setdefault(path, content) is content
+
+    def swap(self, path: str, content: bytes, *, tag: str | None) -> bool:
+        with self._lock:
+            found = self.read_tagged(path)
+            if (None if found is None else found[1]) != tag:
+                return False
+            self.stored[path] = content
+            return True
+
+
+class TestSigner:
+    """A `LogSigner` with a key of its own."""
+
+    __test__ = False
+
+    def public_key(self) -> bytes:
+        return signing_key().public_key().public_bytes_raw()
+
+    def sign(self, message: bytes) -> bytes:
+        return signing_key().sign(message)
+
+
 class MemoryContainer(Container):
     """A stage in memory; `now` stands still when it is set."""
 
@@ -95,6 +136,10 @@ class MemoryContainer(Container):
     artifacts: MemoryArtifacts
     examination_queue: MemoryQueue
     telemetry_queue: MemoryQueue
+    notary_queue: MemoryQueue
+    log: TableLog
+    log_objects: MemoryLogObjects
+    log_signer: TestSigner
     spool: MemorySpool
     pseudonyms: KeyedPseudonyms
     settings: Settings
@@ -106,6 +151,10 @@ class MemoryContainer(Container):
         self.artifacts = MemoryArtifacts()
         self.examination_queue = MemoryQueue()
         self.telemetry_queue = MemoryQueue()
+        self.notary_queue = MemoryQueue()
+        self.log = TableLog(self.lineage.table)
+        self.log_objects = MemoryLogObjects()
+        self.log_signer = TestSigner()
         self.spool = MemorySpool()
         self.settings = settings_of(issuers)
 

@@ -27,7 +27,12 @@ TABLE: dict[str, set[str]] = {
         *(f"chalicelib.{domain}" for domain in DOMAINS),
         *LOW,
     },
-    "chalicelib.bootstrap": {"chalicelib.aws", "chalicelib.settings", "chalicelib.ports"},
+    "chalicelib.bootstrap": {
+        "chalicelib.aws",
+        "chalicelib.settings",
+        "chalicelib.ports",
+        "chalicelib.lineage",
+    },
     "chalicelib.aws": {"chalicelib.ports", "chalicelib.settings", "chalicelib.lineage", "tiltyard.errors"},
     "chalicelib.settings": {"tiltyard.errors"},
     "chalicelib.ports": {"chalicelib.lineage", "tiltyard.errors"},
@@ -71,6 +76,8 @@ LATE_MODULES = (
     "chalicelib.handlers.lineage_operations",
     "chalicelib.handlers.operation",
     "chalicelib.handlers.operations",
+    "chalicelib.handlers.audit_operations",
+    "chalicelib.handlers.audit_schemas",
     "chalicelib.handlers.tokens",
 )
 HEAVY = ("pydantic", "jwt", "cryptography", "boto3", "chalicelib.aws", *LATE_MODULES)

@@ -16,9 +16,11 @@ from botocore.config import Config
 
 from chalicelib.aws.artifacts import S3Artifacts
 from chalicelib.aws.dynamo import DynamoLineage, DynamoTable
+from chalicelib.aws.log import KmsSigner, S3Log
 from chalicelib.aws.pseudonyms import KmsPseudonyms
 from chalicelib.aws.queues import SqsQueue
 from chalicelib.aws.spool import S3Spool
+from chalicelib.lineage.log import TableLog
 
 if TYPE_CHECKING:
     from chalicelib.settings import Settings
@@ -67,6 +69,26 @@ def open_examination_queue(settings: Settings) -> SqsQueue:
 
 
 @functools.cache
+def open_notary_queue(settings: Settings) -> SqsQueue:
+    return SqsQueue(_client("sqs"), settings.notary_queue_url)
+
+
+@functools.cache
+def open_log(settings: Settings) -> TableLog:
+    return TableLog(DynamoTable(_client("dynamodb"), settings.lineage_table))
+
+
+@functools.cache
+def open_log_objects(settings: Settings) -> S3Log:
+    return S3Log(_client("s3"), settings.audit_bucket)
+
+
+@functools.cache
+def open_log_signer(settings: Settings) -> KmsSigner:
+    return KmsSigner(_client("kms"), settings.audit_key_id)
+
+
+@functools.cache
 def open_spool(settings: Settings) -> S3Spool:
     return S3Spool(_client("s3"), settings.lake_bucket)
 
@@ -84,6 +106,10 @@ def forget() -> None:
         open_artifacts,
         open_telemetry_queue,
         open_examination_queue,
+        open_notary_queue,
+        open_log,
+        open_log_objects,
+        open_log_signer,
         open_spool,
         open_pseudonyms,
         _made_client,

@@ -39,10 +39,12 @@ def examine(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
 
 @bp.schedule(Rate(5, unit=Rate.MINUTES), name="sweeper")
 def sweep(event: CloudWatchEvent) -> dict[str, Any]:
-    """Send again what is still validating, and give up on what has been for an hour."""
+    """Send again what is still validating, give up on what has been for an hour, and wake the notary."""
+    from chalicelib.handlers.notary import wake
     from chalicelib.registry import examination
 
     at_hand = container()
+    wake(at_hand)
     done = examination.sweep(
         lineage=at_hand.lineage,
         queue=at_hand.examination_queue,

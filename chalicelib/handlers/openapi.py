@@ -69,6 +69,30 @@ _PARAMETERS: dict[str, JSON] = {
         "schema": {"type": "string", "enum": ["json", "openlineage"], "default": "json"},
         "description": "`openlineage` gives one document of events, without pages",
     },
+    "model": {"in": "query", "schema": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"}},
+    "from": {
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": "An index (with a model, a change's number) or a time",
+    },
+    "size": {
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "Entries of the log; the latest size without it",
+    },
+    "index": {"in": "query", "schema": {"type": "integer", "minimum": 0}},
+    "change": {
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "The number of the model's change",
+    },
+    "first": {
+        "in": "query",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "The size that one remembers",
+    },
+    "second": {"in": "query", "schema": {"type": "integer", "minimum": 1}},
     "If-Match": {
         "in": "header",
         "schema": {"type": "string"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chalicelib.handlers import lineage_operations, protocol_schemas, schemas
+from chalicelib.handlers import audit_operations, lineage_operations, protocol_schemas, schemas
 from chalicelib.handlers.access import (
     DESCRIBE,
     OPERATE,
@@ -295,4 +295,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *_inference(_INFERENCE, "Model", PREDICT),
     *_inference(f"{_INFERENCE}/versions/{{version}}", "Version", PREDICT_VERSION),
     *lineage_operations.OPERATIONS,
+    *audit_operations.OPERATIONS,
 )

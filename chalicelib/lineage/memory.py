@@ -59,7 +59,7 @@ class MemoryTable:
                 if isinstance(operation, PutItem):
                     self._items[items.key_of(operation.item)] = copy.deepcopy(operation.item)
                 else:
-                    del self._items[operation.key]
+                    self._items.pop(operation.key, None)
 
     def dump(self) -> list[Item]:
         """Everything that is stored, by key."""

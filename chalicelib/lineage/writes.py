@@ -75,7 +75,7 @@ class PutItem:
 @dataclass(frozen=True, slots=True)
 class DeleteItem:
     key: Key
-    condition: Condition
+    condition: Condition | None
 
 
 Operation = PutItem | DeleteItem

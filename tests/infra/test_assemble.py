@@ -16,8 +16,11 @@ from infra.requirements import PROJECT
 from tiltyard.errors import every_error
 
 
-def a_function():
-    return {"Type": FUNCTION, "Properties": {"Runtime": "python3.13", "Handler": "app.app", "CodeUri": "x"}}
+def a_function(source=None, **properties):
+    function = {"Runtime": "python3.13", "Handler": "app.app", "CodeUri": "x"}
+    if source:
+        function["Events"] = {"Source": {"Type": source, "Properties": properties}}
+    return {"Type": FUNCTION, "Properties": function}
 
 
 @pytest.fixture
@@ -27,11 +30,11 @@ def merged():
     integration = {"x-amazon-apigateway-integration": {"uri": "of the api", "type": "aws_proxy"}}
     paths = {path: {method: integration} for path, method in PREDICTION_ROUTES}
     paths["/v1/models"] = {"get": dict(integration)}
-    examiner = a_function()
-    examiner["Properties"]["Events"] = {"Source": {"Type": "SQS", "Properties": {"Queue": "by name"}}}
     template["Resources"] |= {
         "APIHandler": a_function(),
-        "Examiner": examiner,
+        "Examiner": a_function("SQS", Queue="by name"),
+        "Notary": a_function("SQS", Queue="by name"),
+        "Outbox": a_function("DynamoDB", Stream="by name", StartingPosition="TRIM_HORIZON"),
         "RestAPI": {"Type": "AWS::Serverless::Api", "Properties": {"DefinitionBody": {"paths": paths}}},
     }
     return template
@@ -41,7 +44,7 @@ def test_every_function_is_told_the_same(merged):
     resources = assemble(merged)["Resources"]
 
     functions = [resource for resource in resources.values() if resource["Type"] == FUNCTION]
-    assert len(functions) == 3
+    assert len(functions) == 5
     for function in functions:
         assert function["Properties"]["Environment"]["Variables"] == ENVIRONMENT
         assert function["Properties"]["Runtime"] == "python3.13"
@@ -58,12 +61,36 @@ def test_only_prediction_routes_go_to_the_predictor(merged):
     assert models["uri"] == "of the api"
 
 
-def test_the_examiner_reads_the_stacks_own_queue_and_reports_what_failed(merged):
-    events = assemble(merged)["Resources"]["Examiner"]["Properties"]["Events"]
+@pytest.mark.parametrize(("name", "queue"), [("Examiner", "ExaminationQueue"), ("Notary", "NotaryQueue")])
+def test_a_function_reads_the_stacks_own_queue_and_reports_what_failed(merged, name, queue):
+    events = assemble(merged)["Resources"][name]["Properties"]["Events"]
 
     source = events["Source"]["Properties"]
-    assert source["Queue"] == {"Fn::GetAtt": ["ExaminationQueue", "Arn"]}
+    assert source["Queue"] == {"Fn::GetAtt": [queue, "Arn"]}
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_outbox_reads_the_tables_own_stream_from_its_start_and_only_changes(merged):
+    source = assemble(merged)["Resources"]["Outbox"]["Properties"]["Events"]["Source"]["Properties"]
+
+    assert source["Stream"] == {"Fn::GetAtt": ["LineageTable", "StreamArn"]}
+    assert source["StartingPosition"] == "TRIM_HORIZON"
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["DestinationConfig"]["OnFailure"]["Destination"] == {
+        "Fn::GetAtt": ["OutboxDeadLetters", "Arn"]
+    }
+    (pattern,) = source["FilterCriteria"]["Filters"]
+    assert json.loads(pattern["Pattern"]) == {
+        "eventName": ["INSERT"],
+        "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "CHANGE#"}]}}},
+    }
+
+
+def test_an_app_without_the_outbox_is_refused(merged):
+    del merged["Resources"]["Outbox"]
+
+    with pytest.raises(AssemblyFailed, match="outbox"):
+        assemble(merged)
 
 
 def test_an_app_without_the_prediction_route_is_refused(merged):
@@ -131,7 +158,7 @@ def test_gateway_responses_use_the_problems_of_the_error_tree():
         assert json.loads(response["responseTemplates"]["application/json"])["type"] in known
 
 
-@pytest.mark.parametrize("name", ["api", "authorizer", "examiner", "sweeper"])
+@pytest.mark.parametrize("name", ["api", "authorizer", "examiner", "sweeper", "notary", "outbox"])
 def test_roles_name_actions_and_resources(name):
     policy = json.loads((PROJECT / ".chalice" / f"policy-{name}.json").read_text())
 

@@ -9,7 +9,7 @@ from lineage_examples import ADA, NOON, attempt_at, creation, new_model, registr
 
 from chalicelib.lineage.records import Change, Node, Put, Remove, Team, Webhook
 from tiltyard.audit.entry import Entry
-from tiltyard.errors import LostRace, TiltyardError
+from tiltyard.errors import InvalidInput, LostRace, TiltyardError
 
 HOOK = Webhook("0190-a", "airport", "https://example.org/hook", NOON, ADA, events=("champion.*",))
 
@@ -109,3 +109,12 @@ def test_nodes_are_read_by_id(store):
         "run:1": other,
     }
     assert store.lineage.nodes([]) == {}
+
+
+def test_a_change_whose_entry_is_above_32_kb_is_refused_and_nothing_is_written(store):
+    before = store.dump()
+
+    with pytest.raises(InvalidInput, match="name what is large by its digest"):
+        store.lineage.commit(replace(creation(new_model()), object="x" * 33_000))
+
+    assert store.dump() == before

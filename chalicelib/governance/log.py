@@ -1,0 +1,157 @@
+"""Reading the transparency log: its checkpoints, its entries, and proofs from its tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib.governance.notary import LATEST, checkpoint_path
+from chalicelib.lineage.records import Logged
+from chalicelib.ports import LineageStore, LogObjects, LogSigner
+from tiltyard.audit import merkle
+from tiltyard.audit.checkpoint import Checkpoint, VerifierKey, open_note
+from tiltyard.audit.entry import Entry
+from tiltyard.audit.tiles import WIDTH, Tiles, bundle_entries
+from tiltyard.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A checkpoint with its signed note and the key that verifies it."""
+
+    checkpoint: Checkpoint
+    note: str
+    key: VerifierKey
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """Proof that `leaf` is entry `index` of the log of `size` entries with root `root`."""
+
+    index: int
+    size: int
+    leaf: bytes
+    root: bytes
+    proof: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    """Proof that the log of size `second` begins with that of size `first`."""
+
+    first: int
+    second: int
+    root_1: bytes
+    root_2: bytes
+    proof: list[bytes]
+
+
+class Log:
+    """What can be read of a stage's log. Everything comes from its files, which anyone may copy."""
+
+    def __init__(self, objects: LogObjects, signer: LogSigner, *, origin: str) -> None:
+        self._objects = objects
+        self._signer = signer
+        self._origin = origin
+
+    def checkpoint(self, size: int | None = None) -> Shown:
+        """The latest checkpoint, or the one that was signed at a size.
+
+        Raises `NotFound` before the first entry, and for a size at which none was signed.
+        """
+        note = self._objects.read(LATEST if size is None else checkpoint_path(size))
+        if note is None and size is None:
+            raise NotFound("Nothing has been logged yet; a change is, some seconds after it is made.")
+        if note is None:
+            raise NotFound(f"No checkpoint was signed at size {size}; a consistency proof leads to any size.")
+        key = VerifierKey(self._origin, self._signer.public_key())
+        text = note.decode()
+        return Shown(open_note(text, key), text, key)
+
+    def entries(self, start: int, *, limit: int) -> tuple[list[tuple[int, bytes, bytes]], int]:
+        """Entries from index `start` on as (index, leaf hash, bytes), and the log's size.
+
+        Raises `NotFound` when `start` is beyond the log.
+        """
+        size = self.checkpoint().checkpoint.size
+        if start > size:
+            raise NotFound(f"The log has {size} entries so far: none from index {start} on.")
+        tiles = Tiles(self._objects.read, size)
+        found = []
+        for index, entry in self._from(start, min(size, start + limit), size):
+            found.append((index, tiles.leaf_hash(index), entry))
+        return found, size
+
+    def first_since(self, at: datetime) -> int:
+        """The index of the first entry of a time or later, the log's size when there is none.
+
+        Entries are logged in the order of their ids, which is that of time to
+        within the clocks of a stage; so is what this finds.
+        """
+        size = self.checkpoint().checkpoint.size
+        low, high = 0, size
+        while low < high:
+            middle = (low + high) // 2
+            ((_, content),) = self._from(middle, middle + 1, size)
+            if Entry.from_bytes(content).time < at:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def inclusion(self, index: int, size: int | None) -> Inclusion:
+        """Raises `NotFound` for a size beyond the log, or an index beyond the size."""
+        size = self._size(size)
+        if index >= size:
+            raise NotFound(f"A log of {size} entries has no entry {index}.")
+        tiles = Tiles(self._objects.read, size)
+        leaf, proof = tiles.leaf_hash(index), tiles.inclusion_proof(index)
+        return Inclusion(index, size, leaf, tiles.root(), proof)
+
+    def consistency(self, first: int, second: int | None) -> Consistency:
+        """Raises `NotFound` for a size beyond the log, or a second one below the first."""
+        second = self._size(second)
+        if not 1 <= first <= second:
+            raise NotFound(f"There is no proof from size {first} to size {second}.")
+        tiles = Tiles(self._objects.read, second)
+        old = Tiles(self._objects.read, first)
+        return Consistency(first, second, old.root(), tiles.root(), tiles.consistency_proof(first))
+
+    def _size(self, size: int | None) -> int:
+        head = self.checkpoint().checkpoint.size
+        if size is not None and size > head:
+            raise NotFound(f"The log has {head} entries so far, not {size}.")
+        return head if size is None else size
+
+    def _from(self, start: int, end: int, size: int) -> Iterator[tuple[int, bytes]]:
+        index = start
+        while index < end:
+            bundle, within = divmod(index, WIDTH)
+            held = bundle_entries(self._objects.read, bundle, min(WIDTH, size - bundle * WIDTH))
+            for entry in held[within : within + end - index]:
+                yield index, entry
+                index += 1
+
+
+def change_since(lineage: LineageStore, scope: str, changes: int, at: datetime) -> int:
+    """The number of a head's first change of a time or later, the next number when there is none."""
+    low, high = 1, changes + 1
+    while low < high:
+        middle = (low + high) // 2
+        if _time_of(lineage, scope, middle) < at:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _time_of(lineage: LineageStore, scope: str, number: int) -> datetime:
+    logged = lineage.change(scope, number)
+    if logged is None:
+        raise NotFound(f"{scope} has no change {number}.")
+    return Entry.from_bytes(logged.entry).time
+
+
+def leaf_of(logged: Logged) -> bytes:
+    return merkle.leaf_hash(logged.entry)
