@@ -16,7 +16,9 @@ from tiltyard.cli.output import Failures
 # and a missing extra is missed only by the command that needs it.
 _GROUPS = {
     "alias": "tiltyard.cli.alias:alias",
+    "audit": "tiltyard.cli.audit:audit",
     "champion": "tiltyard.cli.champion:champion",
+    "lineage": "tiltyard.cli.lineage:lineage",
     "local": "tiltyard.cli.local:local",
     "model": "tiltyard.cli.model:model",
     "policy": "tiltyard.cli.policy:policy",

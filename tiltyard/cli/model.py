@@ -140,6 +140,13 @@ def show_model(name: str, url: str | None, token: str | None, as_json: bool) -> 
     show_default=True,
     help="Of an .onnx classifier: what its output holds.",
 )
+@click.option(
+    "--trained-on",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file that it was fitted on, recorded by its SHA-256; may be repeated.",
+)
+@click.option("--run", metavar="ID", help="Your own id of the run that fitted it, such as an MLflow run's.")
 @click.option("--team", metavar="TEAM", help="The owning team, when the model is to be created.")
 @click.option("--owner", help="Whom to ask about it, when the model is to be created; you, by default.")
 @click.option("--description", default="", help="What is new about this version.")
@@ -154,6 +161,7 @@ def register(
     classes: tuple[tuple[str, str], ...],
     categories: tuple[tuple[str, list[str]], ...],
     ranges: tuple[tuple[str, tuple[float, float]], ...],
+    trained_on: tuple[Path, ...],
     url: str | None,
     token: str | None,
     as_json: bool,
@@ -180,6 +188,7 @@ def register(
             classes=by_column(classes) or None,
             categories=by_column(categories),
             ranges=by_column(ranges),
+            trained_on=list(trained_on) or None,
             progress=progress,
             **settings,
         )

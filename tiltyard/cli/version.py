@@ -26,6 +26,11 @@ def list_versions(name: str, url: str | None, token: str | None, as_json: bool) 
 @click.argument("name_version", type=NameAndVersion(), metavar="NAME/VERSION")
 @connected
 def show_version(name_version: tuple[str, int], url: str | None, token: str | None, as_json: bool) -> None:
-    """Show one version: stage, files, and why it was rejected if it was."""
+    """Show one version: stage, files, why it was rejected if it was; where it came from, what came of it."""
     with client(url, token) as tiltyard:
-        show(tiltyard.version(*name_version).body, as_json=as_json)
+        found = tiltyard.version(*name_version)
+        show(found.body, as_json=as_json)
+        if not as_json:
+            click.echo()
+            # Its files and its model are told above.
+            click.echo(tiltyard.lineage(*name_version).tree(without=("contains", "version-of")))

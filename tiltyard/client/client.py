@@ -10,6 +10,8 @@ from typing import Any, Unpack, cast
 
 import httpx
 
+from tiltyard.client.audit import AuditCalls
+from tiltyard.client.lineage import LineageCalls
 from tiltyard.client.records import (
     Alias,
     Contract,
@@ -42,7 +44,7 @@ from tiltyard.training.options import Options
 PAGE = 200
 
 
-class Client:
+class Client(LineageCalls, AuditCalls):
     """Talks to one Tiltyard; safe to share between threads.
 
     Parameters
@@ -161,7 +163,8 @@ class Client:
             task (inferred when left out), threshold (.5), classes
             (``{0: "on time", 1: "late"}``); columns with a role: sensitive, subject, time,
             calendar, personal; what may come beyond `data`: categories, ranges, nullable;
-            tolerance; for a ready ONNX file contract and output.
+            tolerance; for a ready ONNX file contract and output; for the lineage graph
+            trained_on (``{"flights 2013": rows}``) and run.
             `tiltyard.training.options.Options` and docs/register.md say more of each.
 
         Raises

@@ -21,6 +21,7 @@ from tiltyard.runtime.reference import told_columns
 from tiltyard.training.by_hand import read_contract
 from tiltyard.training.contract import Roles, infer_signature
 from tiltyard.training.convert import Converted, convert
+from tiltyard.training.datasets import origin
 from tiltyard.training.labels import ENOUGH_ROWS, Labelled, labelled, outcomes
 from tiltyard.training.options import Chosen, Options
 from tiltyard.training.parity import Proof, figures, parity_bytes, prove
@@ -100,7 +101,8 @@ def build_bundle(
         REFERENCE: canonical(build_reference(signature, rows.data, proof.scores, truth)),
         PARITY: parity_bytes(proof),
     }
-    bundle = Bundle.seal(files, about=_about(converted, proof))
+    came_from = origin(rows, chosen.trained_on, chosen.run, progress)
+    bundle = Bundle.seal(files, about={**_about(converted, proof), "origin": came_from})
     progress(f"sealed as {bundle.digest[:12]}")
     return bundle
 

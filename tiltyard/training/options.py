@@ -14,6 +14,8 @@ Output = Literal["probabilities", "logits"]
 Classes = Mapping[Any, str] | Sequence[str]
 Categories = Mapping[str, Sequence[str]]
 Ranges = Mapping[str, tuple[float, float]]
+TrainedOn = object
+"""A DataFrame, a path, a digest, a list of them, or a mapping of names to them."""
 Contract = Signature | Mapping[str, Any] | str | os.PathLike[str]
 
 MOST_TOLERANCE = 0.05
@@ -52,6 +54,11 @@ class Options(TypedDict, total=False):
     """Of a ready ONNX file: its data contract, instead of one inferred from the rows."""
     output: Output
     """Of a ready ONNX classifier: what its output holds, ``probabilities`` or ``logits``."""
+    trained_on: TrainedOn | None
+    """What the model was fitted on, for the lineage graph: a DataFrame, a path, a digest, a list of
+    them, or a mapping of names to them (docs/lineage.md)."""
+    run: str | None
+    """One's own id of the run that fitted it, such as an MLflow run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,8 @@ class Chosen:
     tolerance: float | None = None
     contract: Contract | None = None
     output: Output = "probabilities"
+    trained_on: TrainedOn | None = None
+    run: str | None = None
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 <= self.threshold <= 1:
@@ -91,7 +100,7 @@ class Chosen:
 
     def _check_alone(self) -> None:
         """A contract says all that the others would."""
-        beside = {"task", "tolerance", "output", "contract"}
+        beside = {"task", "tolerance", "output", "contract", "trained_on", "run"}
         nothing: tuple[object, ...] = (None, (), [], {})
         given = [
             f.name for f in fields(self) if f.name not in beside and getattr(self, f.name) not in nothing

@@ -37,6 +37,50 @@ SWAP = {
     "started_at": "2026-01-02T03:04:05.678Z",
     "previous": 1,
 }
+LINEAGE = {
+    "roots": [f"version:{'ab' * 32}"],
+    "items": [
+        {
+            "source": f"version:{'ab' * 32}",
+            "relation": "produced-by",
+            "target": f"run:{'b' * 64}",
+            "depth": 1,
+            "direction": "ancestry",
+            "at": "2026-01-02T03:04:05.678Z",
+            "facts": {},
+        },
+        {
+            "source": f"run:{'b' * 64}",
+            "relation": "used",
+            "target": f"dataset:{'c' * 64}",
+            "depth": 2,
+            "direction": "ancestry",
+            "at": None,
+            "facts": {"name": "January", "rows": 1000},
+        },
+        {
+            "source": "reign:late-flights/2",
+            "relation": "reign-of",
+            "target": f"version:{'ab' * 32}",
+            "depth": 1,
+            "direction": "impact",
+            "at": "2026-02-01T00:00:00.000Z",
+            "facts": {},
+        },
+    ],
+    "nodes": {
+        name: {"kind": name.partition(":")[0], "label": label, "model": None, "team": None, "facts": facts}
+        for name, label, facts in (
+            (f"version:{'ab' * 32}", "late-flights/3", {}),
+            (f"run:{'b' * 64}", "HistGradientBoosting", {}),
+            (f"dataset:{'c' * 64}", "", {}),
+            ("reign:late-flights/2", "late-flights, generation 2", {"action": "promote"}),
+        )
+    },
+    "withheld": 0,
+    "truncated": False,
+    "next": None,
+}
 ALIAS = {"model": "late-flights", "alias": "night", "version": 3, "digest": "ab" * 32}
 
 
@@ -132,10 +176,17 @@ def test_a_record_is_a_line_a_value(run):
     assert result.stdout.splitlines()[:2] == ["name         late-flights", "team         ops"]
 
 
-def test_a_records_files_are_told_by_name(run):
-    result = run("version", "show", "late-flights/3", answers=[(200, {}, VERSION)])
+def test_a_version_is_shown_with_its_files_by_name_and_its_ancestry_as_a_tree(run):
+    result = run("version", "show", "late-flights/3", answers=[(200, {}, VERSION), (200, {}, LINEAGE)])
 
-    assert "files          model.onnx" in result.stdout.splitlines()
+    lines = result.stdout.splitlines()
+    assert "files          model.onnx" in lines
+    assert lines[-4:] == [
+        "late-flights/3",
+        f"├── came out of run HistGradientBoosting {'b' * 12}",
+        f"│   └── was fitted on January (1,000 rows) {'c' * 12}",
+        "└── reigned: late-flights, generation 2 by promote at 2026-02-01T00:00:00+00:00",
+    ]
 
 
 def test_promote_sends_version_and_reason(run, server):

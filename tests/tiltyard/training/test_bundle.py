@@ -151,7 +151,7 @@ def test_manifest_names_framework_and_environment_and_no_time(bundle):
     manifest = bundle.manifest
 
     assert manifest["framework"]["estimator"] == "Pipeline(HistGradientBoostingClassifier)"
-    assert set(manifest) == {"format", "files", "task", "framework", "environment", "parity"}
+    assert set(manifest) == {"format", "files", "task", "framework", "environment", "parity", "origin"}
     assert {"python", "numpy", "onnx", "onnxruntime", "skl2onnx"} <= set(manifest["environment"])
     assert manifest["parity"]["rows"] == 1000 + manifest["parity"]["edge_rows"]
     assert manifest["parity"]["drawn_rows"] == 400
