@@ -1,7 +1,8 @@
 """``make demo``: the main job on real flights, on an embedded AWS on this machine.
 
 Trains a model on January 2013, registers and promotes it, serves February
-through the API, registers a second model and swaps them under traffic.
+through the API, registers a second model and swaps them under traffic. At last
+the audit log is verified, and the champion says where it came from.
 """
 
 from __future__ import annotations
@@ -146,6 +147,12 @@ def run(stack: Stack, *, is_once: bool) -> None:
                 f"    generation {reign.generation}: "
                 f"version {reign.version} since {reign.started_at:%H:%M:%S} UTC"
             )
+        auditor = stack.token(subject="auditor", roles=["auditor"], teams=[], ttl_s=3600)
+        with step("Verifying the audit log, entry by entry, against its signed checkpoint"):
+            verify(url, auditor, client.model(MODEL).changes)
+        say("Where the champion came from, and what came of it:")
+        for line in client.lineage(MODEL).tree(without=("contains", "version-of")).splitlines():
+            print(f"    {line}")
     say(f"Done in {time.monotonic() - begun:.0f} s.")
     if not is_once:
         print(next_commands(url))
@@ -171,6 +178,7 @@ def register(client: Client, model: Pipeline, data: Data, description: str) -> V
         categories={name: sorted(known[name].unique()) for name in task.CATEGORIES},
         ranges={name: (known[name].min(), known[name].max()) for name in task.NUMBERS},
         nullable=task.MAY_BE_MISSING,
+        trained_on={"January 1 to 24": data.training[[*task.FEATURES, task.TARGET]]},
         team=TEAM,
         description=description,
         progress=lambda line: print(f"    {line}"),
@@ -294,6 +302,26 @@ def swap(url: str, token: str, client: Client, data: Data, models: dict[int, Pip
         raise SystemExit("The swap was not clean; `tiltyard local logs` may say why.")
 
 
+def verify(url: str, token: str, changes: int) -> None:
+    """Wait until the model's last change has its place in the log, and check the whole log."""
+    deadline = time.monotonic() + PATIENCE_S
+    with Client(url, token) as auditor:
+        while True:
+            try:
+                last = auditor.verify_audit_entry((MODEL, changes))
+                break
+            except NotFound:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+        found = auditor.verify_audit(auditor.audit_checkpoint().key)
+    for check in found.checks:
+        print(f"    ok: {check}")
+    print(
+        f"    {found.size} entries; the last change is {last.entry['action']} by {last.actor}: {last.reason}"
+    )
+
+
 def report(counted: Counted, compared: Comparison) -> None:
     versions = ", ".join(f"version {v}: {n:,}" for v, n in sorted(compared.by_version.items()))
     print(f"    {counted.requests:,} requests, {counted.failed} failed; {counted.latency()}")
@@ -311,6 +339,8 @@ def next_commands(url: str) -> str:
             f"  export TILTYARD_URL={url}",
             f"  export TILTYARD_TOKEN=$({token})",
             f"  .venv/bin/tiltyard champion timeline {MODEL}",
+            f"  .venv/bin/tiltyard version show {MODEL}/1",
+            f"  .venv/bin/tiltyard audit list --model {MODEL}",
             f"  .venv/bin/tiltyard champion rollback {MODEL} --reason 'trying it out'",
             "  .venv/bin/python examples/quickstart.py",
             "  .venv/bin/tiltyard local down",
