@@ -126,14 +126,25 @@ def roll_back(
     return settle(change, check=lambda: _check_unchanged(lineage, name, first))
 
 
-def champion_at(lineage: LineageStore, name: str, at: datetime | None) -> Period:
-    """Who reigned at a moment (None: who reigns now) and until when; raises `NotFound` when nobody did."""
+def champion(lineage: LineageStore, name: str) -> Period:
+    """Who reigns now; raises `NotFound` when nobody does yet."""
+    pointer = lineage.pointer(name)
+    found = None
+    if pointer is not None and pointer.started_at is not None:
+        found = champion_at(lineage, name, pointer.started_at)
+    if found is None:
+        raise NotFound(f"{name!r} has no champion yet; promote a version.")
+    return found
+
+
+def champion_at(lineage: LineageStore, name: str, at: datetime) -> Period | None:
+    """Who reigned at a moment and until when; None when nobody did, which is an answer and no error."""
     pointer = lineage.pointer(name)
     if pointer is None or pointer.started_at is None:
-        raise NotFound(f"{name!r} has no champion yet; promote a version.")
-    reign = lineage.reign_at(name, pointer.started_at if at is None else at)
+        return None
+    reign = lineage.reign_at(name, at)
     if reign is None:
-        raise NotFound(f"{name!r} had no champion yet at that time.")
+        return None
     following = lineage.reign_after(name, reign.started_at) if reign.started_at < pointer.started_at else None
     return Period(reign, None if following is None else following.started_at)
 

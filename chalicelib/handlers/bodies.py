@@ -94,6 +94,12 @@ def reign_body(reign: Reign, ended_at: datetime | None, texts: Mapping[str, str]
     }
 
 
+def nobody_body(model: str) -> Body:
+    """The champion of a time at which nobody reigned: a reign's fields, all of them null."""
+    names = ("version", "digest", "generation", "started_at", "ended_at", "action", "approved_by", "reason")
+    return {"model": model, **dict.fromkeys(names)}
+
+
 def upload_body(upload: Upload) -> Body:
     return {
         "method": upload.method,

@@ -242,7 +242,7 @@ OPERATIONS: tuple[Operation, ...] = (
         f"{_MODEL}/champion",
         "readChampion",
         "Who reigns, or reigned at a moment",
-        {200: schemas.Champion},
+        {200: schemas.Reigning},
         READ,
         parameters=(AS_OF,),
     ),

@@ -6,16 +6,19 @@ import base64
 import binascii
 import json
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalice.app import Blueprint, Response
 
 from chalicelib.handlers.access import OPERATE, READ
 from chalicelib.handlers.authorizer import bearer
-from chalicelib.handlers.bodies import page, reign_body
+from chalicelib.handlers.bodies import nobody_body, page, reign_body
 from chalicelib.handlers.problems import problem_details
 from chalicelib.handlers.requests import moment, open_call, page_query, parse_body
 from tiltyard.errors import MalformedRequest
+
+if TYPE_CHECKING:
+    from chalicelib.gating.service import Period
 
 bp = Blueprint(__name__)
 
@@ -76,13 +79,19 @@ def roll_back(model: str) -> dict[str, Any]:
 @bp.route("/v1/models/{model}/champion", methods=["GET"], authorizer=bearer)
 @problem_details
 def champion(model: str) -> dict[str, Any]:
-    """Who reigns, or reigned at ``?as_of=``."""
+    """Who reigns, or reigned at ``?as_of=``: then nobody is an answer too."""
     from chalicelib.gating import service
 
     call = open_call(bp.current_request)
     found = call.model(model, READ)
     lineage = call.at_hand.lineage
-    period = service.champion_at(lineage, found.name, moment(call.request, "as_of"))
+    at = moment(call.request, "as_of")
+    if at is None:
+        period: Period | None = service.champion(lineage, found.name)
+    else:
+        period = service.champion_at(lineage, found.name, at)
+    if period is None:
+        return nobody_body(found.name)
     reign = period.reign
     return reign_body(reign, period.ended_at, lineage.texts(frozenset({reign.approved_by, reign.reason})))
 

@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    RootModel,
     StringConstraints,
     model_validator,
 )
@@ -241,6 +242,24 @@ class Champion(_Schema):
     action: Literal["promote", "rollback"]
     approved_by: str | None = Field(description="Null when the name was erased")
     reason: str | None = Field(description="Null when the text was erased")
+
+
+class Nobody(_Schema):
+    """The champion of a time at which nobody reigned."""
+
+    model: Name
+    version: None
+    digest: None
+    generation: None
+    started_at: None
+    ended_at: None
+    action: None
+    approved_by: None
+    reason: None
+
+
+class Reigning(RootModel[Champion | Nobody]):
+    """`Nobody` only for `as_of` before the first reign."""
 
 
 class PredictionRequest(_Schema):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import bundles
 import pytest
@@ -222,6 +222,7 @@ def test_swaps_are_told_by_champion_and_timeline(client, hand_in):
     assert (first.previous, second.previous, back.version, back.previous) == (None, 1, 1, 2)
     assert client.champion("delays").version == 1
     assert client.champion("delays", as_of=between).generation == first.generation
+    assert client.champion("delays", as_of=between - timedelta(days=1)) is None
     reigns = list(client.timeline("delays"))
     assert [(reign.version, reign.action, reign.reason) for reign in reigns] == [
         (1, "rollback", "worse after all"),

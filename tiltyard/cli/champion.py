@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from tiltyard.cli.output import Instant, NameAndVersion, client, connected, show, show_all
+from tiltyard.cli.output import Instant, NameAndVersion, client, connected, progress, show, show_all
 
 
 @click.group()
@@ -23,7 +23,13 @@ def show_champion(
 ) -> None:
     """Show the champion of a model."""
     with client(url, token) as tiltyard:
-        show(tiltyard.champion(name, as_of).body, as_json=as_json)
+        found = tiltyard.champion(name, as_of)
+    if found is not None:
+        show(found.body, as_json=as_json)
+    elif as_json:
+        click.echo("null")
+    else:
+        progress(f"Nobody was champion of {name} then.")
 
 
 @champion.command()

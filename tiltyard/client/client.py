@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Unpack, cast
+from typing import Any, Unpack, cast, overload
 
 import httpx
 
@@ -260,12 +260,20 @@ class Client(LineageCalls, AuditCalls):
             body["version"] = version
         return Swap.of(self._http.write("POST", f"{model_path(name)}/rollback", body).body)
 
-    def champion(self, name: str, as_of: datetime | None = None) -> Reign:
-        """Who answers now, or answered at `as_of` (UTC when it names no zone)."""
+    @overload
+    def champion(self, name: str) -> Reign: ...
+    @overload
+    def champion(self, name: str, as_of: datetime | None) -> Reign | None: ...
+    def champion(self, name: str, as_of: datetime | None = None) -> Reign | None:
+        """Who answers now, or answered at `as_of` (UTC when it names no zone).
+
+        None for a time at which nobody did; `NotFound` when nobody does now.
+        """
         when = None
         if as_of is not None:
             when = (as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)).isoformat()
-        return Reign.of(self._http.get(f"{model_path(name)}/champion", as_of=when).body)
+        body = self._http.get(f"{model_path(name)}/champion", as_of=when).body
+        return None if body["version"] is None else Reign.of(body)
 
     def timeline(self, name: str) -> Iterator[Reign]:
         """Every reign, newest first."""

@@ -258,13 +258,13 @@ def test_model_that_is_not_there(at_hand):
             attempt=attempt(at_hand),
         )
     with pytest.raises(NotFound, match="no champion yet"):
-        service.champion_at(at_hand.lineage, "delays", None)
+        service.champion(at_hand.lineage, "delays")
 
 
 def test_reason_reaches_the_reign_as_a_commitment(at_hand):
     promote(at_hand, 1)
 
-    reign = service.champion_at(at_hand.lineage, "delays", None).reign
+    reign = service.champion(at_hand.lineage, "delays").reign
 
     assert reign.reason == at_hand.pseudonyms.commitment("better")
     assert at_hand.lineage.texts(frozenset({reign.reason})) == {reign.reason: "better"}
@@ -298,7 +298,7 @@ def test_reigns_cover_time_without_gap_or_overlap(steps):
     reigns = at_hand.lineage.reigns("delays", limit=50, cursor=None).items[::-1]
 
     assert [reign.generation for reign in reigns] == list(range(1, len(reigns) + 1))
-    assert not reigns or service.champion_at(at_hand.lineage, "delays", None).ended_at is None
+    assert not reigns or service.champion(at_hand.lineage, "delays").ended_at is None
     for reign in reigns:
         assert at_hand.lineage.reign_at("delays", reign.started_at) == reign
     for older, newer in itertools.pairwise(reigns):

@@ -103,7 +103,10 @@ def test_champion_as_of_a_moment(two):
     assert champion_of(two, as_of="2026-03-01T12:00:00Z")["ended_at"] == "2026-03-01T13:00:00.000Z"
     assert champion_of(two)["ended_at"] is None
     assert champion_of(two, as_of="2026-03-01T14:00:00%2B01:00")["version"] == 2
-    assert champion_of(two, as_of="2026-03-01T11:59:59.999Z")["status"] == 404
+    before = champion_of(two, as_of="2026-03-01T11:59:59.999Z")
+    assert before["model"] == "delays"
+    assert {value for name, value in before.items() if name != "model"} == {None}
+    assert set(before) == set(champion_of(two, as_of="2026-03-01T12:00:00Z"))
     found = schemas.Champion.model_validate(champion_of(two))
     assert (found.reason, found.approved_by.split()[0]) == ("better", "ada@example.org")
 

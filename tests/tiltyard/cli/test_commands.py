@@ -203,6 +203,18 @@ def test_rollback_names_a_past_champion_only_when_told(run, server):
     assert [json.loads(seen.body) for seen in server.seen] == [{"reason": "r"}, {"reason": "r", "version": 2}]
 
 
+@pytest.mark.parametrize(("more", "out"), [((), ""), (("--json",), "null\n")])
+def test_a_time_before_the_first_reign_is_no_error(run, more, out):
+    nobody = {"model": "late-flights", "version": None}
+
+    result = run(
+        "champion", "show", "late-flights", "--as-of", "2012-01-01", *more, answers=[(200, {}, nobody)]
+    )
+
+    assert (result.exit_code, result.stdout) == (0, out)
+    assert more or "Nobody was champion of late-flights then." in result.stderr
+
+
 def test_as_of_is_sent_as_a_time(run, server):
     reign = {**SWAP, "digest": "ab", "action": "promote", "approved_by": None, "reason": None}
 
