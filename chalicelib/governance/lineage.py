@@ -166,6 +166,8 @@ class Sight:
     def _models_of(self, node: str) -> dict[str, Model]:
         """The models that a node belongs to and that the caller may see, by name."""
         kind = kind_of(node)
+        if kind in _OPEN:
+            return {}
         if kind in _NAMED_BY_MODEL:
             names = [key_of(node).partition("/")[0]]
         elif kind in _OWNED_BY:
