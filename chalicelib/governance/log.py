@@ -102,27 +102,30 @@ class Log:
 
     def inclusion(self, index: int, size: int | None) -> Inclusion:
         """Raises `NotFound` for a size beyond the log, or an index beyond the size."""
-        size = self._size(size)
+        tiles, size = self._tiles(size)
         if index >= size:
             raise NotFound(f"A log of {size} entries has no entry {index}.")
-        tiles = Tiles(self._objects.read, size)
-        leaf, proof = tiles.leaf_hash(index), tiles.inclusion_proof(index)
-        return Inclusion(index, size, leaf, tiles.root(), proof)
+        leaf, proof = tiles.leaf_hash(index), merkle.inclusion_proof(index, size, tiles.node)
+        return Inclusion(index, size, leaf, _root(tiles, size), proof)
 
     def consistency(self, first: int, second: int | None) -> Consistency:
         """Raises `NotFound` for a size beyond the log, or a second one below the first."""
-        second = self._size(second)
+        tiles, second = self._tiles(second)
         if not 1 <= first <= second:
             raise NotFound(f"There is no proof from size {first} to size {second}.")
-        tiles = Tiles(self._objects.read, second)
-        old = Tiles(self._objects.read, first)
-        return Consistency(first, second, old.root(), tiles.root(), tiles.consistency_proof(first))
+        proof = merkle.consistency_proof(first, second, tiles.node)
+        return Consistency(first, second, _root(tiles, first), _root(tiles, second), proof)
 
-    def _size(self, size: int | None) -> int:
+    def _tiles(self, size: int | None) -> tuple[Tiles, int]:
+        """The whole log's tiles, and the size that is asked about (None: all of it).
+
+        Partial tiles exist only at sizes at which a batch ended, but every node of
+        a smaller log is a node of the whole one.
+        """
         head = self.checkpoint().checkpoint.size
         if size is not None and size > head:
             raise NotFound(f"The log has {head} entries so far, not {size}.")
-        return head if size is None else size
+        return Tiles(self._objects.read, head), head if size is None else size
 
     def _from(self, start: int, end: int, size: int) -> Iterator[tuple[int, bytes]]:
         index = start
@@ -132,6 +135,16 @@ class Log:
             for entry in held[within : within + end - index]:
                 yield index, entry
                 index += 1
+
+
+def _root(tiles: Tiles, size: int) -> bytes:
+    """The root of the log's first `size` entries."""
+    roots, start = [], 0
+    for level in range(size.bit_length() - 1, -1, -1):
+        if size >> level & 1:
+            roots.append(tiles.node(level, start >> level))
+            start += 1 << level
+    return merkle.Frontier(size, roots).root()
 
 
 def change_since(lineage: LineageStore, scope: str, changes: int, at: datetime) -> int:

@@ -16,14 +16,14 @@ never by an older one, and the plan leaves the head.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from chalicelib.lineage.log import LogHead, Pending, Plan, Planned, TableLog
 from chalicelib.ports import LogObjects, LogSigner
 from tiltyard.audit import merkle
 from tiltyard.audit.checkpoint import Checkpoint, VerifierKey, open_note, sign
-from tiltyard.audit.tiles import grown, grown_entries
+from tiltyard.audit.tiles import WIDTH, Tiles, decode_entries, grown, grown_entries, parse_path
 from tiltyard.errors import IntegrityError, LostRace
 
 log = logging.getLogger("tiltyard.notary")
@@ -72,7 +72,8 @@ def _advanced(table: TableLog, objects: LogObjects, signer: LogSigner, key: Veri
         waiting = table.waiting(limit=BATCH)
         if not waiting:
             return False
-        entries = tuple(Planned(pending.id, merkle.leaf_hash(pending.entry)) for pending in waiting)
+        ordered = _in_order(waiting)
+        entries = tuple(Planned(pending.id, merkle.leaf_hash(pending.entry)) for pending in ordered)
         head = table.move(replace(head, plan=Plan(head.size, entries)))
     plan = head.plan
     assert plan is not None
@@ -81,6 +82,15 @@ def _advanced(table: TableLog, objects: LogObjects, signer: LogSigner, key: Veri
     _settled(table, objects, key, head, plan)
     log.info("logged %d entries, size %d", len(plan.entries), head.size)
     return True
+
+
+def _in_order(waiting: Sequence[Pending]) -> list[Pending]:
+    """By id, and each model's by number: ids of one millisecond, or of two clocks, are in no order."""
+    by_scope: dict[str, list[Pending]] = {}
+    for pending in sorted(waiting, key=lambda pending: pending.number):
+        by_scope.setdefault(pending.scope, []).append(pending)
+    turns = {scope: iter(of_scope) for scope, of_scope in by_scope.items()}
+    return [next(turns[pending.scope]) for pending in waiting]
 
 
 def _sequenced(
@@ -96,11 +106,12 @@ def _sequenced(
     leaves = [planned.leaf for planned in plan.entries]
     bundles = grown_entries(plan.first, entries, objects.read)
     tiles = grown(plan.first, leaves, objects.read)
-    for path, content in (bundles | tiles).items():
-        _put(objects, path, content)
     frontier = merkle.Frontier(plan.first, head.frontier)
     for leaf in leaves:
         frontier.append(leaf)
+    _check_grown(objects, bundles, tiles, frontier)
+    for path, content in (bundles | tiles).items():
+        _put(objects, path, content)
     _put_checkpoint(objects, signer, key, Checkpoint(key.name, frontier.size, frontier.root()))
     done = replace(plan, is_done=True)
     return table.move(
@@ -122,6 +133,20 @@ def _entries(table: TableLog, head: LogHead, plan: Plan) -> list[bytes]:
             raise IntegrityError(f"entry {planned.id} was changed after it was planned")
         entries.append(pending.entry)
     return entries
+
+
+def _check_grown(
+    objects: LogObjects, bundles: Mapping[str, bytes], tiles: Mapping[str, bytes], frontier: merkle.Frontier
+) -> None:
+    """What is about to be locked must go with the head: old partial files are carried on into new ones."""
+    grown_log = Tiles(lambda path: tiles.get(path) or objects.read(path), frontier.size)
+    if grown_log.root() != frontier.root():
+        raise IntegrityError("the log's tiles aren't those that its head grew from: they were changed")
+    for path, content in bundles.items():
+        _, index, _ = parse_path(path)
+        for place, entry in enumerate(decode_entries(content), start=index * WIDTH):
+            if merkle.leaf_hash(entry) != grown_log.leaf_hash(place):
+                raise IntegrityError(f"entry {place} isn't the one that was logged: it was changed")
 
 
 def _settled(table: TableLog, objects: LogObjects, key: VerifierKey, head: LogHead, plan: Plan) -> None:

@@ -10,8 +10,9 @@ import pytest
 from fakes import MemoryLogObjects, TestSigner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lineage_examples import NOON, PSEUDONYMS, creation, new_model
+from lineage_examples import NOON, PSEUDONYMS, creation, new_model, registration
 
+from chalicelib.governance.log import Log
 from chalicelib.governance.notary import _show, checkpoint_path, notarise
 from chalicelib.lineage.log import TableLog
 from chalicelib.lineage.memory import MemoryLineage
@@ -168,7 +169,8 @@ def test_cut_off_at_any_write_it_recovers_to_the_same_bytes():
         return stage
 
     whole = played(None)
-    for kill_at in range(12):
+    # The largest batch makes 19 writes.
+    for kill_at in range(20):
         assert played(kill_at).stored.stored == whole.stored.stored
 
 
@@ -273,6 +275,61 @@ def test_a_changed_tile_stops_the_log_and_nothing_more_is_written():
 
     assert stage.table.head().size == head.size
     assert open_note(stage.read("checkpoint").decode(), key_of(stage)).size == 2
+
+
+@pytest.mark.parametrize("path", ["tile/0/000.p/3", "tile/entries/000.p/3"])
+def test_files_that_were_changed_since_are_not_carried_on(path):
+    stage = Stage()
+    stage.add(3)
+    stage.run()
+    content = stage.stored.stored[path]
+    stage.stored.stored[path] = content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]
+    stage.add(1)
+    before = set(stage.stored.stored)
+
+    with pytest.raises(IntegrityError, match="changed"):
+        stage.run()
+
+    assert set(stage.stored.stored) == before
+    assert stage.table.head().size == 3
+
+
+def test_a_models_changes_of_one_millisecond_are_logged_in_their_order():
+    stage = Stage()
+    backwards = iter(range(10**6, 0, -1))
+    stage.lineage = MemoryLineage(
+        PSEUDONYMS, clock=lambda: NOON, randomness=lambda count: next(backwards).to_bytes(count, "big")
+    )
+    head = stage.lineage.commit(creation(new_model("delays")))
+    for _ in range(5):
+        head = stage.lineage.commit(registration(head))
+    stage.add(2)
+
+    stage.run()
+
+    check_whole(stage)
+    on_record = stage.lineage.changes("delays", limit=9, cursor=None).items
+    places = [change.index for change in on_record]
+    assert places == sorted(places)
+
+
+def test_proofs_hold_for_sizes_at_which_nothing_was_signed():
+    stage = Stage()
+    for size in (5, 252, 6):
+        stage.add(size)
+        stage.run()
+    log = Log(stage, stage.signer, origin=ORIGIN)
+    sizes = (1, 2, 3, 4, 5, 6, 7, 200, 255, 256, 257, 258, 262, 263)
+
+    for first, second in itertools.combinations_with_replacement(sizes, 2):
+        grew = log.consistency(first, second)
+        merkle.verify_consistency(first, second, grew.root_1, grew.root_2, grew.proof)
+        assert grew.root_2 == log.consistency(second, None).root_1
+    for size in sizes:
+        for index in {0, size // 2, size - 1}:
+            found = log.inclusion(index, size)
+            merkle.verify_inclusion(found.leaf, index, size, found.proof, found.root)
+    assert log.consistency(263, None).root_1 == stage.table.head().root
 
 
 def test_an_entry_changed_after_it_was_planned_is_refused():

@@ -6,6 +6,7 @@ import pytest
 import rfc8785
 
 from chalicelib.governance.notary import notarise
+from chalicelib.handlers import access
 from tiltyard.audit.checkpoint import VerifierKey, open_note
 from tiltyard.audit.entry import Entry
 from tiltyard.audit.merkle import leaf_hash, root, verify_consistency, verify_inclusion
@@ -177,3 +178,16 @@ def test_an_erased_name_leaves_the_entry_provable(filled):
     assert {item["actor"] for item in found} == {None}
     proof = filled.call("GET", "/v1/audit/proof/inclusion?index=3", role="viewer").json
     assert proof["leaf_hash"] == found[3]["leaf_hash"]
+
+
+def test_an_entry_over_32_kb_is_refused_and_nothing_is_written(stage, changes, monkeypatch):
+    stage.add_model()
+    before, items = changes(), stage.at_hand.lineage.table.dump()
+    # The one part of an entry that comes from outside and is not a digest or a checked name.
+    monkeypatch.setattr(access, "request_id", lambda request: "r" * 40_000)
+
+    answer = stage.call("PATCH", "/v1/models/delays", {"owner": "grace"}, role="engineer")
+
+    assert (answer.status, answer.problem) == (422, "invalid-input")
+    assert changes() == before
+    assert stage.at_hand.lineage.table.dump() == items
