@@ -149,7 +149,7 @@ def run(stack: Stack, *, is_once: bool) -> None:
             )
         auditor = stack.token(subject="auditor", roles=["auditor"], teams=[], ttl_s=3600)
         with step("Verifying the audit log, entry by entry, against its signed checkpoint"):
-            verify(url, auditor, client.model(MODEL).changes)
+            verify(url, auditor, client.model(MODEL).body["changes"])
         say("Where the champion came from, and what came of it:")
         for line in client.lineage(MODEL).tree(without=("contains", "version-of")).splitlines():
             print(f"    {line}")

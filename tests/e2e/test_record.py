@@ -45,7 +45,7 @@ def test_a_promotion_is_logged_proved_copied_and_shown_with_its_origin(live, tmp
             progress=None,
         )
         client.promote("recorded", version.version, reason="the first")
-        changes = client.model("recorded").changes
+        changes = client.model("recorded").body["changes"]
         tree = client.lineage("recorded").tree(without=("contains", "version-of"))
     with live.client("auditor") as auditor:
         last = logged(auditor, ("recorded", changes))
