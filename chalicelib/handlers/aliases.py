@@ -57,6 +57,7 @@ def put(model: str, alias: str) -> Response:
             found.name,
             alias,
             body.version,
+            pinned=body.pinned,
             precondition=precondition,
             attempt=attempt,
         ),

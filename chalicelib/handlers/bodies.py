@@ -65,6 +65,7 @@ def alias_body(alias: Alias) -> Body:
         "alias": alias.name,
         "version": alias.target.version,
         "digest": alias.target.digest,
+        "pinned": alias.pinned,
     }
 
 

@@ -136,6 +136,9 @@ class Contract(_Schema):
 
 class AliasSetting(_Schema):
     version: Number
+    pinned: bool | None = Field(
+        None, description="A pinned alias neither moves nor goes; null leaves it as it is"
+    )
 
 
 class Alias(_Schema):
@@ -143,6 +146,7 @@ class Alias(_Schema):
     alias: Name
     version: Number
     digest: Digest
+    pinned: bool
 
 
 Level = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]

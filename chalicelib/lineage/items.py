@@ -273,6 +273,7 @@ def alias_item(alias: Alias) -> Item:
         "team": alias.team,
         "name": alias.name,
         "target": _target_item(alias.target),
+        "pinned": alias.pinned,
         "revision": alias.revision,
     }
 
@@ -283,6 +284,7 @@ def alias_from(item: Item) -> Alias:
         team=item["team"],
         name=item["name"],
         target=_target_from(item["target"]),
+        pinned=item.get("pinned", False),
         revision=item["revision"],
     )
 

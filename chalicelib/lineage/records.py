@@ -175,14 +175,16 @@ class Pointer:
 class Alias:
     """A user's own name for one version: ``name@alias``.
 
-    Its `revision` starts at the number of the change that makes it, so that no
-    ETag of an alias that was deleted comes back with a new one of that name.
+    A pinned one neither moves nor goes until it is unpinned. Its `revision` starts
+    at the number of the change that makes it, so that no ETag of an alias that was
+    deleted comes back with a new one of that name.
     """
 
     model: str
     team: str
     name: str
     target: Target
+    pinned: bool = False
     revision: int = 0
 
 

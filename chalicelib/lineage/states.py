@@ -67,4 +67,5 @@ def _state(record: State, commitment: Callable[[str], str]) -> dict[str, Any]:
                 "name": record.name,
                 "version": record.target.version,
                 "digest": record.target.digest,
+                "pinned": record.pinned,
             }

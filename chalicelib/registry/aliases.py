@@ -34,13 +34,16 @@ def set_alias(
     alias_name: str,
     number: int,
     *,
+    pinned: bool | None = None,
     precondition: Precondition | None,
     attempt: Attempt,
 ) -> AliasSetting:
-    """Point an alias at a version that passed its examination.
+    """Point an alias at a version that passed its examination, and pin or unpin it (None: as it is).
 
     Raises
     ------
+    Conflict
+        When it is pinned to another version.
     InvalidInput
         For a name that breaks the rule or is reserved.
     NotReady
@@ -56,13 +59,15 @@ def set_alias(
         if precondition is not None:
             precondition.check(None if present is None else present.revision, what=f"alias {alias_name!r}")
         target = rules.usable(find_version(lineage, name, number))
-        if present is not None and present.target == target:
-            return AliasSetting(present, is_new=False)
         if present is None:
             rules.check_room_for_alias(aliases_of(lineage, name), model)
-            alias = Alias(model=name, team=model.team, name=alias_name, target=target)
+            alias = Alias(name, model.team, alias_name, target, pinned=bool(pinned))
         else:
-            alias = replace(present, target=target)
+            alias = replace(present, target=target, pinned=present.pinned if pinned is None else pinned)
+            if alias == present:
+                return AliasSetting(present, is_new=False)
+            if target != present.target:
+                rules.check_may_move(present)
         head = lineage.commit(
             Change(
                 model=model,
@@ -90,12 +95,23 @@ def remove_alias(
     precondition: Precondition | None,
     attempt: Attempt,
 ) -> None:
-    """Raises `NotFound` without such an alias, `PreconditionFailed` when it moved since it was read."""
+    """Delete an alias.
+
+    Raises
+    ------
+    NotFound
+        Without such an alias.
+    Conflict
+        When it is pinned.
+    PreconditionFailed
+        When it moved since it was read.
+    """
 
     def change() -> None:
         alias = find_alias(lineage, name, alias_name)
         if precondition is not None:
             precondition.check(alias.revision, what=f"alias {alias_name!r}")
+        rules.check_may_move(alias)
         lineage.commit(
             Change(
                 model=find_model(lineage, name),

@@ -96,6 +96,15 @@ def usable(version: Version) -> Target:
     )
 
 
+def check_may_move(alias: Alias) -> None:
+    """Raise `Conflict` for a pinned alias: what is pinned is changed in two steps, and on purpose."""
+    if alias.pinned:
+        raise Conflict(
+            f"Alias {alias.name!r} of {alias.model!r} is pinned to version {alias.target.version}; "
+            f"unpin it first, by setting it to that version with pinned: false."
+        )
+
+
 def check_room_for_alias(aliases: tuple[Alias, ...], model: Model) -> None:
     if len(aliases) >= MAX_ALIASES:
         raise Conflict(f"{model.name!r} has {MAX_ALIASES} aliases, the most it can have; delete one first.")

@@ -18,14 +18,20 @@ def alias() -> None:
 @alias.command("set")
 @click.argument("name_version", type=NameAndVersion(), metavar="NAME/VERSION")
 @click.argument("alias_name", metavar="ALIAS")
+@click.option("--pin/--unpin", "pinned", default=None, help="A pinned alias neither moves nor goes.")
 @connected
 def set_alias(
-    name_version: tuple[str, int], alias_name: str, url: str | None, token: str | None, as_json: bool
+    name_version: tuple[str, int],
+    alias_name: str,
+    pinned: bool | None,
+    url: str | None,
+    token: str | None,
+    as_json: bool,
 ) -> None:
     """Point an alias at a version."""
     name, version = name_version
     with client(url, token) as tiltyard:
-        show(tiltyard.set_alias(name, alias_name, version).body, as_json=as_json)
+        show(tiltyard.set_alias(name, alias_name, version, pinned=pinned).body, as_json=as_json)
 
 
 @alias.command("list")
@@ -34,7 +40,7 @@ def set_alias(
 def list_aliases(name: str, url: str | None, token: str | None, as_json: bool) -> None:
     """List a model's aliases."""
     with client(url, token) as tiltyard:
-        show_all((a.body for a in tiltyard.aliases(name)), ("alias", "version"), as_json=as_json)
+        show_all((a.body for a in tiltyard.aliases(name)), ("alias", "version", "pinned"), as_json=as_json)
 
 
 @alias.command("delete")

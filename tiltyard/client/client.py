@@ -279,11 +279,13 @@ class Client(LineageCalls, AuditCalls):
         """Every reign, newest first."""
         return map(Reign.of, self._pages(f"{model_path(name)}/timeline"))
 
-    def set_alias(self, name: str, alias: str, version: int) -> Alias:
-        """Point a name of one's own at a version: ``predict("model@alias", …)`` asks it."""
-        return Alias.of(
-            self._http.write("PUT", f"{model_path(name)}/aliases/{alias}", {"version": version}).body
-        )
+    def set_alias(self, name: str, alias: str, version: int, *, pinned: bool | None = None) -> Alias:
+        """Point a name of one's own at a version: ``predict("model@alias", …)`` asks it.
+
+        A pinned one neither moves nor goes until it is unpinned; None leaves that as it is.
+        """
+        body = {"version": version} if pinned is None else {"version": version, "pinned": pinned}
+        return Alias.of(self._http.write("PUT", f"{model_path(name)}/aliases/{alias}", body).body)
 
     def alias(self, name: str, alias: str) -> Alias:
         return Alias.of(self._http.get(f"{model_path(name)}/aliases/{alias}").body)

@@ -105,11 +105,18 @@ class Alias:
     model: str
     alias: str
     version: int
+    pinned: bool
     body: Body = field(repr=False, compare=False)
 
     @classmethod
     def of(cls, body: Body) -> Alias:
-        return cls(_text(body, "model"), _text(body, "alias"), _number(body, "version"), body)
+        return cls(
+            _text(body, "model"),
+            _text(body, "alias"),
+            _number(body, "version"),
+            bool(body.get("pinned")),
+            body,
+        )
 
 
 @dataclass(frozen=True, slots=True)

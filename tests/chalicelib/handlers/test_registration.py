@@ -389,3 +389,40 @@ def test_model_has_room_for_twenty_aliases(stage):
     ]
 
     assert statuses == [201] * 20 + [409]
+
+
+def test_a_pinned_alias_neither_moves_nor_goes_until_it_is_unpinned(stage, changes):
+    stage.add_model()
+    stage.add_version(weight=0.5)
+    stage.add_version(weight=0.75)
+    path = "/v1/models/delays/aliases/audited"
+    made = stage.call("PUT", path, {"version": 1, "pinned": True}, role="engineer")
+    before = changes()
+
+    moved = stage.call("PUT", path, {"version": 2}, role="engineer")
+    forced = stage.call("PUT", path, {"version": 2, "pinned": False}, role="engineer")
+    gone = stage.call("DELETE", path, role="engineer")
+    again = stage.call("PUT", path, {"version": 1}, role="engineer")
+
+    assert (made.status, made.json["pinned"]) == (201, True)
+    assert [answer.status for answer in (moved, forced, gone)] == [409, 409, 409]
+    assert "pinned to version 1" in moved.json["detail"]
+    assert (again.status, again.json["pinned"]) == (200, True)
+    assert changes() == before
+
+    unpinned = stage.call("PUT", path, {"version": 1, "pinned": False}, role="engineer")
+    assert (unpinned.status, unpinned.json["pinned"]) == (200, False)
+    assert stage.call("PUT", path, {"version": 2}, role="engineer").json["version"] == 2
+    assert stage.call("DELETE", path, role="engineer").status == 204
+
+
+def test_a_pin_goes_along_when_the_model_moves_to_another_team(stage):
+    stage.add_model()
+    stage.add_version()
+    path = "/v1/models/delays/aliases/audited"
+    stage.call("PUT", path, {"version": 1, "pinned": True}, role="engineer")
+    token = token_of("engineer", teams=("airport", "finance"))
+
+    stage.call("PATCH", "/v1/models/delays", {"team": "finance"}, token=token)
+
+    assert stage.call("GET", path, token=token).json["pinned"] is True
