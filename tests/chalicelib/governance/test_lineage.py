@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from lineage_examples import NOON, PSEUDONYMS, attempt_at, creation, new_model, sha256_of, version_of
 
 from chalicelib.governance.lineage import Question, of_digest, of_version
+from chalicelib.lineage import cursors
 from chalicelib.lineage.memory import MemoryLineage
 from chalicelib.lineage.records import Change, Edge, Put
 from chalicelib.registry import origin
@@ -249,8 +252,6 @@ def test_a_cursor_of_another_question_is_refused(graph, cursor):
 
 
 def test_a_cursor_made_by_hand_is_refused(graph):
-    from chalicelib.lineage import cursors
-
     graph.version()
     name = "lineage delays None both 5"
     good = ["2026-03-01T13:00:00.000Z", "1", 0, [1, "a", "b", "c"]]
@@ -265,8 +266,6 @@ def test_a_cursor_made_by_hand_is_refused(graph):
         (3, []),
         (3, [1, 2, 3, 4]),
     ]:
-        import json
-
         forged = [bad if n == i else part for n, part in enumerate(good)]
         with pytest.raises(MalformedRequest):
             graph.ask(cursor=cursors.encode(name, json.dumps(forged)))
@@ -290,8 +289,8 @@ def test_reads_grow_with_hits_and_not_with_versions():
         for n in range(count):
             graph.version(data=sha256_of(f"data {n}"))
         reads[count] = [
-            reads_of(graph, lambda: graph.ask(number=7)),
-            reads_of(graph, lambda: graph.ask_digest(sha256_of("data 7"))),
+            reads_of(graph, partial(graph.ask, number=7)),
+            reads_of(graph, partial(graph.ask_digest, sha256_of("data 7"))),
         ]
 
     assert reads[50] == reads[500]
