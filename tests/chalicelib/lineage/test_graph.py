@@ -115,23 +115,3 @@ def test_files_and_models_came_out_of_nothing_and_are_not_read():
         yield near[node]
 
     assert len(list(Walk(["version:a"], "ancestry", 5, read=read, shown=lambda ids: ids))) == 1
-
-
-def test_nothing_is_read_ahead_of_what_is_asked_for():
-    reads: list[str] = []
-
-    def read(node, direction):
-        reads.append(node)
-        yield [Edge(node, "used", f"{node}+")]
-
-    next(iter(Walk(["version:0"], "ancestry", 10, read=read, shown=lambda ids: ids)))
-
-    assert reads == ["version:0"]
-
-
-def test_files_and_models_came_out_of_nothing_and_are_not_read():
-    def read(node, direction):
-        assert node == "version:0"
-        yield [Edge(node, "contains", "blob:a"), Edge(node, "version-of", "model:delays")]
-
-    assert len(list(Walk(["version:0"], "ancestry", 5, read=read, shown=lambda ids: ids))) == 2
