@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from chalicelib.governance.notary import LATEST, checkpoint_path
-from chalicelib.lineage.records import Logged
 from chalicelib.ports import LineageStore, LogObjects, LogSigner
 from tiltyard.audit import merkle
 from tiltyard.audit.checkpoint import Checkpoint, VerifierKey, open_note
@@ -90,15 +90,12 @@ class Log:
         within the clocks of a stage; so is what this finds.
         """
         size = self.checkpoint().checkpoint.size
-        low, high = 0, size
-        while low < high:
-            middle = (low + high) // 2
-            ((_, content),) = self._from(middle, middle + 1, size)
-            if Entry.from_bytes(content).time < at:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+
+        def time_of(index: int) -> datetime:
+            ((_, content),) = self._from(index, index + 1, size)
+            return Entry.from_bytes(content).time
+
+        return bisect_left(range(size), at, key=time_of)
 
     def inclusion(self, index: int, size: int | None) -> Inclusion:
         """Raises `NotFound` for a size beyond the log, or an index beyond the size."""
@@ -106,7 +103,7 @@ class Log:
         if index >= size:
             raise NotFound(f"A log of {size} entries has no entry {index}.")
         leaf, proof = tiles.leaf_hash(index), merkle.inclusion_proof(index, size, tiles.node)
-        return Inclusion(index, size, leaf, _root(tiles, size), proof)
+        return Inclusion(index, size, leaf, tiles.root(size), proof)
 
     def consistency(self, first: int, second: int | None) -> Consistency:
         """Raises `NotFound` for a size beyond the log, or a second one below the first."""
@@ -114,7 +111,7 @@ class Log:
         if not 1 <= first <= second:
             raise NotFound(f"There is no proof from size {first} to size {second}.")
         proof = merkle.consistency_proof(first, second, tiles.node)
-        return Consistency(first, second, _root(tiles, first), _root(tiles, second), proof)
+        return Consistency(first, second, tiles.root(first), tiles.root(second), proof)
 
     def _tiles(self, size: int | None) -> tuple[Tiles, int]:
         """The whole log's tiles, and the size that is asked about (None: all of it).
@@ -137,26 +134,9 @@ class Log:
                 index += 1
 
 
-def _root(tiles: Tiles, size: int) -> bytes:
-    """The root of the log's first `size` entries."""
-    roots, start = [], 0
-    for level in range(size.bit_length() - 1, -1, -1):
-        if size >> level & 1:
-            roots.append(tiles.node(level, start >> level))
-            start += 1 << level
-    return merkle.Frontier(size, roots).root()
-
-
 def change_since(lineage: LineageStore, scope: str, changes: int, at: datetime) -> int:
     """The number of a head's first change of a time or later, the next number when there is none."""
-    low, high = 1, changes + 1
-    while low < high:
-        middle = (low + high) // 2
-        if _time_of(lineage, scope, middle) < at:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    return 1 + bisect_left(range(1, changes + 1), at, key=lambda number: _time_of(lineage, scope, number))
 
 
 def _time_of(lineage: LineageStore, scope: str, number: int) -> datetime:
@@ -164,7 +144,3 @@ def _time_of(lineage: LineageStore, scope: str, number: int) -> datetime:
     if logged is None:
         raise NotFound(f"{scope} has no change {number}.")
     return Entry.from_bytes(logged.entry).time
-
-
-def leaf_of(logged: Logged) -> bytes:
-    return merkle.leaf_hash(logged.entry)

@@ -117,14 +117,15 @@ def _entries(call: Call) -> Response:
 
 
 def _changes(call: Call, model: Model) -> Response:
-    from chalicelib.governance.log import change_since, leaf_of
+    from chalicelib.governance.log import change_since
+    from tiltyard.audit.merkle import leaf_hash
 
     asked, lineage = page_query(call.request), call.at_hand.lineage
     start = _start(call)
     if not isinstance(start, int):
         start = change_since(lineage, model.name, model.changes, start)
     found = lineage.changes(model.name, first=max(1, start), limit=asked.limit, cursor=asked.cursor)
-    rows = [(logged.index, leaf_of(logged), logged.entry) for logged in found.items]
+    rows = [(logged.index, leaf_hash(logged.entry), logged.entry) for logged in found.items]
     return page(_bodies(call, rows), found.next)
 
 

@@ -13,7 +13,7 @@ from tiltyard.audit.tiles import (
     bundle_entries,
     grown,
     grown_entries,
-    tile_path,
+    read_tile,
 )
 from tiltyard.audit.verification import Progress, Source
 from tiltyard.errors import IntegrityError, NotFound
@@ -56,15 +56,10 @@ class Folder:
                 yield entry, tile[place * merkle.HASH_BYTES : (place + 1) * merkle.HASH_BYTES]
 
     def tile(self, level: int, index: int, width: int) -> bytes:
-        path = tile_path(level, index, width)
-        content = self._read(path)
-        if content is None:
-            full = self._read(tile_path(level, index))
-            content = None if full is None else full[: width * merkle.HASH_BYTES]
-        if content is None or len(content) != width * merkle.HASH_BYTES:
-            what = "is gone" if content is None else f"has {len(content)} bytes"
-            raise IntegrityError(f"entries {index * WIDTH ** (level + 1)} and on: {path} {what}")
-        return content
+        try:
+            return read_tile(self._read, level, index, width)
+        except IntegrityError as exc:
+            raise IntegrityError(f"entries {index * WIDTH ** (level + 1)} and on: {exc.detail}") from exc
 
     def _read(self, path: str) -> bytes | None:
         file = self._path / path

@@ -101,10 +101,10 @@ def inclusion_proof(index: int, size: int, node: Node) -> list[bytes]:
     while end - start > 1:
         split = start + _split(end - start)
         if index < split:
-            proof.append(_range_root(split, end, node))
+            proof.append(range_root(split, end, node))
             end = split
         else:
-            proof.append(_range_root(start, split, node))
+            proof.append(range_root(start, split, node))
             start = split
     proof.reverse()
     return proof
@@ -121,14 +121,14 @@ def consistency_proof(size_1: int, size_2: int, node: Node) -> list[bytes]:
     while size_1 < end:
         split = start + _split(end - start)
         if size_1 <= split:
-            proof.append(_range_root(split, end, node))
+            proof.append(range_root(split, end, node))
             end = split
         else:
-            proof.append(_range_root(start, split, node))
+            proof.append(range_root(start, split, node))
             start, is_whole = split, False
     if not is_whole:
         # The verifier has the root of the old tree, but not of this part of it.
-        proof.append(_range_root(start, end, node))
+        proof.append(range_root(start, end, node))
     proof.reverse()
     return proof
 
@@ -214,8 +214,10 @@ def _verify_growth(size_1: int, size_2: int, root_1: bytes, root_2: bytes, proof
         raise IntegrityError(f"the consistency proof doesn't lead to the root at size {size_2}")
 
 
-def _range_root(start: int, end: int, node: Node) -> bytes:
+def range_root(start: int, end: int, node: Node) -> bytes:
     """The root over leaves [start, end) as the tree has it: `start` is a multiple of the left subtree."""
+    if start == end:
+        return EMPTY_ROOT
     roots: list[bytes] = []
     while start < end:
         level = (end - start).bit_length() - 1

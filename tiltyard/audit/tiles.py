@@ -139,23 +139,15 @@ class Tiles:
         """The proof that this log begins with the one of `old_size` entries."""
         return merkle.consistency_proof(old_size, self.size, self.node)
 
-    def frontier(self) -> merkle.Frontier:
-        """The roots that the log grows from."""
-        roots, start = [], 0
-        for level in range(self.size.bit_length() - 1, -1, -1):
-            if self.size >> level & 1:
-                roots.append(self.node(level, start >> level))
-                start += 1 << level
-        return merkle.Frontier(self.size, roots)
-
-    def root(self) -> bytes:
-        return self.frontier().root()
+    def root(self, size: int | None = None) -> bytes:
+        """The root of the log, or of its first `size` entries."""
+        return merkle.range_root(0, self.size if size is None else size, self.node)
 
     def _hashes(self, row: int, place: int) -> bytes:
         found = self._tiles.get((row, place))
         if found is None:
             width = min(WIDTH, (self.size >> HEIGHT * row) - place * WIDTH)
-            found = self._tiles[row, place] = _tile(self._read, row, place, width)
+            found = self._tiles[row, place] = read_tile(self._read, row, place, width)
         return found
 
 
@@ -171,7 +163,7 @@ def grown(size: int, leaf_hashes: Sequence[bytes], read: Read) -> dict[str, byte
     fresh, row, before = list(leaf_hashes), 0, size
     while fresh:
         place, width = divmod(before, WIDTH)
-        held = _tile(read, row, place, width) if width else b""
+        held = read_tile(read, row, place, width) if width else b""
         hashes = [*_split(held), *fresh]
         above: list[bytes] = []
         for start in range(0, len(hashes), WIDTH):
@@ -217,8 +209,11 @@ def bundle_entries(read: Read, index: int, width: int) -> list[bytes]:
     return entries
 
 
-def _tile(read: Read, row: int, place: int, width: int) -> bytes:
-    """The first `width` hashes of a tile; the full tile does where the partial one is gone."""
+def read_tile(read: Read, row: int, place: int, width: int) -> bytes:
+    """The first `width` hashes of a tile; the full tile does where the partial one is gone.
+
+    Raises `IntegrityError` when neither is there or it has another length.
+    """
     path = tile_path(row, place, width)
     tile = read(path)
     if tile is None and width < WIDTH:
