@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from chalicelib.lineage.log import TableLog
     from chalicelib.ports import (
+        Announcer,
         ArtifactStore,
+        DeadLetters,
+        Deliveries,
+        DeliveryQueue,
         LineageStore,
         LogObjects,
         LogSigner,
@@ -68,6 +72,36 @@ class Container:
         from chalicelib import aws
 
         return aws.open_notary_queue(self.settings)
+
+    @cached_property
+    def delivery_queue(self) -> DeliveryQueue:
+        from chalicelib import aws
+
+        return aws.open_delivery_queue(self.settings)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        from chalicelib import aws
+
+        return aws.open_dead_letters(self.settings)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        from chalicelib import aws
+
+        return aws.open_deliveries(self.settings)
+
+    @cached_property
+    def event_bus(self) -> Announcer:
+        from chalicelib import aws
+
+        return aws.open_bus(self.settings)
+
+    @cached_property
+    def event_topic(self) -> Announcer:
+        from chalicelib import aws
+
+        return aws.open_topic(self.settings)
 
     @cached_property
     def log(self) -> TableLog:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+from chalicelib.lineage.deliveries import DeliveryAttempt, LastDeliveries
 from chalicelib.lineage.records import (
     Alias,
     Change,
@@ -159,6 +160,54 @@ class Queue(Protocol):
     def send(self, body: str) -> None: ...
 
 
+class DeliveryQueue(Protocol):
+    """Messages of `outbox.messages`, each for one target."""
+
+    def send_many(self, bodies: Sequence[str]) -> None:
+        """Some may be sent when it raises."""
+        ...
+
+    def postpone(self, receipt: str, seconds: int) -> None:
+        """Let a message that was received come again after so long, and no sooner."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message out of a queue, whose `receipt` deletes it."""
+
+    body: str
+    receipt: str
+
+
+class DeadLetters(Protocol):
+    """Deliveries that were tried for the last time."""
+
+    def receive(self) -> Sequence[Letter]:
+        """Up to 10 that nobody received in the last half minute; none when there are no more."""
+        ...
+
+    def delete(self, receipt: str) -> None: ...
+    def release(self, receipt: str) -> None:
+        """Let others receive it again."""
+        ...
+
+
+class Announcer(Protocol):
+    """A bus or a topic that events are published on."""
+
+    def publish(self, event: Mapping[str, Any]) -> None:
+        """Raises `Unavailable` unless the event was taken."""
+        ...
+
+
+class Deliveries(Protocol):
+    """How deliveries to webhooks went lately."""
+
+    def note(self, webhook: Webhook, attempt: DeliveryAttempt) -> None: ...
+    def last(self, webhook: Webhook) -> LastDeliveries: ...
+
+
 class Spool(Protocol):
     """Objects under ``spool/`` of the lake: what is too large for a queue message."""
 
@@ -171,6 +220,9 @@ class Pseudonyms(Protocol):
     def actor(self, name: str) -> str: ...
     def subject(self, subject_id: str) -> str: ...
     def commitment(self, text: str) -> str: ...
+    def webhook_secret(self, webhook_id: str, rotation: int) -> str:
+        """What deliveries are signed with: ``whsec_`` and base64 of 32 bytes (Standard Webhooks)."""
+        ...
 
 
 class LogObjects(Protocol):

@@ -27,7 +27,7 @@ PREDICTION_ROUTES = (
 )
 
 # Which queue feeds which function: Chalice names queues by literal names, ours are named by the stack.
-QUEUES = {"Examiner": "ExaminationQueue", "Notary": "NotaryQueue"}
+QUEUES = {"Examiner": "ExaminationQueue", "Notary": "NotaryQueue", "Courier": "DeliveryQueue"}
 
 # The one consumer of the lineage table's stream. It sees only changes put on record, and a batch that
 # fails comes again for a day; what it couldn't take is named in its dead letters.

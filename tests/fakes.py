@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,13 +19,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from chalicelib.bootstrap import Container, replaced, utc_now
 from chalicelib.handlers.authorizer import Unauthorized
+from chalicelib.lineage.deliveries import TableDeliveries
 from chalicelib.lineage.log import TableLog
 from chalicelib.lineage.memory import MemoryLineage
 from chalicelib.lineage.pseudonyms import KeyedPseudonyms
 from chalicelib.lineage.records import Change, Examination, Put, Version
-from chalicelib.ports import Upload
+from chalicelib.ports import Letter, Upload
 from chalicelib.settings import Issuer, Settings
-from tiltyard.errors import ArtifactMissing, IntegrityError, PayloadTooLarge
+from tiltyard.errors import ArtifactMissing, IntegrityError, PayloadTooLarge, Unavailable
 from tiltyard.runtime.bundle import Bundle
 
 ISSUER = "https://issuer.example"
@@ -78,6 +79,59 @@ class MemoryQueue:
         if self.breaks:
             raise ConnectionError("the queue is away")
         self.sent.append(body)
+
+
+class MemoryDeliveryQueue(MemoryQueue):
+    """A `DeliveryQueue` in memory; after `breaks_after` messages a `send_many` fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.breaks_after: int | None = None
+        self.postponed: list[tuple[str, int]] = []
+
+    def send_many(self, bodies: Sequence[str]) -> None:
+        for number, body in enumerate(bodies):
+            if number == self.breaks_after:
+                raise ConnectionError("the queue went away")
+            self.send(body)
+
+    def postpone(self, receipt: str, seconds: int) -> None:
+        self.postponed.append((receipt, seconds))
+
+
+class MemoryDeadLetters:
+    """`DeadLetters` in memory: what is received stays hidden until it is released."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, str] = {}
+        self.hidden: set[str] = set()
+
+    def add(self, body: str) -> None:
+        self.bodies[str(len(self.bodies))] = body
+
+    def receive(self) -> Sequence[Letter]:
+        found = [receipt for receipt in self.bodies if receipt not in self.hidden][:10]
+        self.hidden.update(found)
+        return [Letter(self.bodies[receipt], receipt) for receipt in found]
+
+    def delete(self, receipt: str) -> None:
+        del self.bodies[receipt]
+
+    def release(self, receipt: str) -> None:
+        self.hidden.discard(receipt)
+
+
+class MemoryAnnouncer:
+    """An `Announcer` in memory; `breaks` makes it fail."""
+
+    def __init__(self) -> None:
+        self.events: list[Mapping[str, Any]] = []
+        self.breaks = False
+
+    def publish(self, event: Mapping[str, Any]) -> None:
+        if self.breaks:
+            raise Unavailable("the bus is away")
+        self.events.append(event)
 
 
 class MemorySpool:
@@ -137,6 +191,11 @@ class MemoryContainer(Container):
     examination_queue: MemoryQueue
     telemetry_queue: MemoryQueue
     notary_queue: MemoryQueue
+    delivery_queue: MemoryDeliveryQueue
+    dead_letters: MemoryDeadLetters
+    deliveries: TableDeliveries
+    event_bus: MemoryAnnouncer
+    event_topic: MemoryAnnouncer
     log: TableLog
     log_objects: MemoryLogObjects
     log_signer: TestSigner
@@ -152,6 +211,11 @@ class MemoryContainer(Container):
         self.examination_queue = MemoryQueue()
         self.telemetry_queue = MemoryQueue()
         self.notary_queue = MemoryQueue()
+        self.delivery_queue = MemoryDeliveryQueue()
+        self.dead_letters = MemoryDeadLetters()
+        self.deliveries = TableDeliveries(self.lineage.table)
+        self.event_bus = MemoryAnnouncer()
+        self.event_topic = MemoryAnnouncer()
         self.log = TableLog(self.lineage.table)
         self.log_objects = MemoryLogObjects()
         self.log_signer = TestSigner()

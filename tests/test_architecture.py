@@ -13,8 +13,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OWN = ("app", "chalicelib", "tiltyard")
 
-DOMAINS = ("serving", "registry", "gating", "approvals", "monitoring", "triage", "training", "governance")
-LIBRARY = ("contract", "runtime", "stats", "audit")
+DOMAINS = (
+    "serving",
+    "registry",
+    "gating",
+    "approvals",
+    "monitoring",
+    "triage",
+    "training",
+    "governance",
+    "outbox",
+)
+LIBRARY = ("contract", "runtime", "stats", "audit", "events")
 
 # What each layer may import of ours beside itself; the longest matching prefix is the layer of a module.
 LOW = {f"tiltyard.{part}" for part in LIBRARY} | {"tiltyard.errors", "chalicelib.lineage"}

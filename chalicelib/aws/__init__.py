@@ -16,10 +16,12 @@ from botocore.config import Config
 
 from chalicelib.aws.artifacts import S3Artifacts
 from chalicelib.aws.dynamo import DynamoLineage, DynamoTable
+from chalicelib.aws.events import EventBridgeBus, SnsTopic
 from chalicelib.aws.log import KmsSigner, S3Log
 from chalicelib.aws.pseudonyms import KmsPseudonyms
-from chalicelib.aws.queues import SqsQueue
+from chalicelib.aws.queues import SqsDeadLetters, SqsQueue
 from chalicelib.aws.spool import S3Spool
+from chalicelib.lineage.deliveries import TableDeliveries
 from chalicelib.lineage.log import TableLog
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ _CONFIG = {
     "dynamodb": _QUICK,
     "kms": _QUICK,
     "sqs": _QUICK,
+    "events": _QUICK,
+    "sns": _QUICK,
     "s3": Config(
         connect_timeout=1,
         read_timeout=8,
@@ -74,6 +78,31 @@ def open_notary_queue(settings: Settings) -> SqsQueue:
 
 
 @functools.cache
+def open_delivery_queue(settings: Settings) -> SqsQueue:
+    return SqsQueue(_client("sqs"), settings.delivery_queue_url)
+
+
+@functools.cache
+def open_dead_letters(settings: Settings) -> SqsDeadLetters:
+    return SqsDeadLetters(_client("sqs"), settings.delivery_dead_letters_url)
+
+
+@functools.cache
+def open_deliveries(settings: Settings) -> TableDeliveries:
+    return TableDeliveries(DynamoTable(_client("dynamodb"), settings.lineage_table))
+
+
+@functools.cache
+def open_bus(settings: Settings) -> EventBridgeBus:
+    return EventBridgeBus(_client("events"), settings.event_bus)
+
+
+@functools.cache
+def open_topic(settings: Settings) -> SnsTopic:
+    return SnsTopic(_client("sns"), settings.event_topic_arn)
+
+
+@functools.cache
 def open_log(settings: Settings) -> TableLog:
     return TableLog(DynamoTable(_client("dynamodb"), settings.lineage_table))
 
@@ -107,6 +136,11 @@ def forget() -> None:
         open_telemetry_queue,
         open_examination_queue,
         open_notary_queue,
+        open_delivery_queue,
+        open_dead_letters,
+        open_deliveries,
+        open_bus,
+        open_topic,
         open_log,
         open_log_objects,
         open_log_signer,

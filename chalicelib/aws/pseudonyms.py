@@ -45,6 +45,9 @@ class KmsPseudonyms:
     def commitment(self, text: str) -> str:
         return self._keyed.commitment(text)
 
+    def webhook_secret(self, webhook_id: str, rotation: int) -> str:
+        return self._keyed.webhook_secret(webhook_id, rotation)
+
     @property
     def _keyed(self) -> KeyedPseudonyms:
         if self._unwrapped is None:

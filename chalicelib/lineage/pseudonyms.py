@@ -8,6 +8,7 @@ don't show that they belong together.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import unicodedata
 from dataclasses import dataclass, field
@@ -39,6 +40,10 @@ class KeyedPseudonyms:
 
     def commitment(self, text: str) -> str:
         return self._digest("text", text)
+
+    def webhook_secret(self, webhook_id: str, rotation: int) -> str:
+        digest = hmac.digest(self.pepper, f"webhook\0{webhook_id}\0{rotation}".encode(), "sha256")
+        return "whsec_" + base64.b64encode(digest).decode()
 
     def _digest(self, purpose: str, text: str) -> str:
         try:

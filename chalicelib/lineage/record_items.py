@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from chalicelib.lineage.items import META, Item, head_pk, text_of, time_of
-from chalicelib.lineage.records import Edge, Logged, Node, Team, Webhook
+from chalicelib.lineage.records import TEAM_SCOPE, Edge, Logged, Node, Team, Webhook
 
 AUDIT_PENDING = "AUDIT#PENDING"
 NODE = "NODE"
 CHANGES, EDGES, WEBHOOKS = "CHANGE#", "EDGE#", "WEBHOOK#"
+
+
+def scope_of(pk: str) -> str:
+    """A head's name by its partition: `items.head_pk` the other way round."""
+    kind, _, name = pk.partition("#")
+    return TEAM_SCOPE + name if kind == "TEAM" else name
 
 
 def change_sk(number: int) -> str:
@@ -134,6 +140,7 @@ def webhook_item(webhook: Webhook) -> Item:
         "description": webhook.description,
         "enabled": webhook.enabled,
         "rotation": webhook.rotation,
+        "rotated_at": None if webhook.rotated_at is None else text_of(webhook.rotated_at),
         "revision": webhook.revision,
     }
 
@@ -150,5 +157,6 @@ def webhook_from(item: Item) -> Webhook:
         description=item["description"],
         enabled=item["enabled"],
         rotation=item["rotation"],
+        rotated_at=None if item["rotated_at"] is None else time_of(item["rotated_at"]),
         revision=item["revision"],
     )

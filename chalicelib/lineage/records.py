@@ -283,8 +283,8 @@ class Webhook:
 
     `events` are actions (``champion.promote``) or groups of them (``champion.*``),
     `models` the models meant; empty means all. Its secret follows from `id`,
-    `rotation` and the stage's pepper, and is kept nowhere. `created_by` is an
-    actor's pseudonym.
+    `rotation` and the stage's pepper, and is kept nowhere; for a while after
+    `rotated_at` the one before it holds, too. `created_by` is an actor's pseudonym.
     """
 
     id: str
@@ -297,6 +297,7 @@ class Webhook:
     description: str = ""
     enabled: bool = True
     rotation: int = 1
+    rotated_at: datetime | None = None
     revision: int = 0
 
     @property

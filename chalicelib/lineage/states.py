@@ -13,9 +13,9 @@ from typing import Any
 
 import rfc8785
 
-from chalicelib.lineage.records import Alias, Model, Pointer, Policy, Version
+from chalicelib.lineage.records import Alias, Model, Pointer, Policy, Version, Webhook
 
-State = Model | Version | Pointer | Policy | Alias
+State = Model | Version | Pointer | Policy | Alias | Webhook
 
 
 def state_digest(record: State | None, *, commitment: Callable[[str], str]) -> str | None:
@@ -68,4 +68,17 @@ def _state(record: State, commitment: Callable[[str], str]) -> dict[str, Any]:
                 "version": record.target.version,
                 "digest": record.target.digest,
                 "pinned": record.pinned,
+            }
+        case Webhook():
+            return {
+                "kind": "webhook",
+                "id": record.id,
+                "team": record.team,
+                # Addresses often hold a key of their own.
+                "url": commitment(record.url),
+                "events": list(record.events),
+                "models": list(record.models),
+                "description": commitment(record.description),
+                "enabled": record.enabled,
+                "rotation": record.rotation,
             }

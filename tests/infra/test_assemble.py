@@ -34,6 +34,7 @@ def merged():
         "APIHandler": a_function(),
         "Examiner": a_function("SQS", Queue="by name"),
         "Notary": a_function("SQS", Queue="by name"),
+        "Courier": a_function("SQS", Queue="by name"),
         "Outbox": a_function("DynamoDB", Stream="by name", StartingPosition="TRIM_HORIZON"),
         "RestAPI": {"Type": "AWS::Serverless::Api", "Properties": {"DefinitionBody": {"paths": paths}}},
     }
@@ -44,7 +45,7 @@ def test_every_function_is_told_the_same(merged):
     resources = assemble(merged)["Resources"]
 
     functions = [resource for resource in resources.values() if resource["Type"] == FUNCTION]
-    assert len(functions) == 5
+    assert len(functions) == 6
     for function in functions:
         assert function["Properties"]["Environment"]["Variables"] == ENVIRONMENT
         assert function["Properties"]["Runtime"] == "python3.13"
@@ -61,7 +62,10 @@ def test_only_prediction_routes_go_to_the_predictor(merged):
     assert models["uri"] == "of the api"
 
 
-@pytest.mark.parametrize(("name", "queue"), [("Examiner", "ExaminationQueue"), ("Notary", "NotaryQueue")])
+@pytest.mark.parametrize(
+    ("name", "queue"),
+    [("Examiner", "ExaminationQueue"), ("Notary", "NotaryQueue"), ("Courier", "DeliveryQueue")],
+)
 def test_a_function_reads_the_stacks_own_queue_and_reports_what_failed(merged, name, queue):
     events = assemble(merged)["Resources"][name]["Properties"]["Events"]
 
@@ -158,7 +162,7 @@ def test_gateway_responses_use_the_problems_of_the_error_tree():
         assert json.loads(response["responseTemplates"]["application/json"])["type"] in known
 
 
-@pytest.mark.parametrize("name", ["api", "authorizer", "examiner", "sweeper", "notary", "outbox"])
+@pytest.mark.parametrize("name", ["api", "authorizer", "examiner", "sweeper", "notary", "outbox", "courier"])
 def test_roles_name_actions_and_resources(name):
     policy = json.loads((PROJECT / ".chalice" / f"policy-{name}.json").read_text())
 

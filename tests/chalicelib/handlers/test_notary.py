@@ -44,7 +44,10 @@ def announced(*records):
 
 
 def test_a_committed_change_wakes_the_notary_once_a_batch(stage):
-    answer = announced(*[stream_record(f"CHANGE#{n:010d}") for n in range(3)])
+    stage.add_model()
+    stage.add_version()
+
+    answer = announced(*[stream_record(f"CHANGE#{n:010d}") for n in (1, 2, 3)])
 
     assert answer.payload == {"batchItemFailures": []}
     assert len(stage.at_hand.notary_queue.sent) == 1

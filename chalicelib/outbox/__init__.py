@@ -1,0 +1,1 @@
+"""What was committed is told to others: CloudEvents on EventBridge, SNS and signed webhooks."""

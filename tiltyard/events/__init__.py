@@ -1,0 +1,1 @@
+"""For receivers of Tiltyard's webhooks: telling a genuine delivery from any other."""
