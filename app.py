@@ -25,6 +25,7 @@ from chalicelib.handlers import (
     predictions,
     promotions,
     versions,
+    webhooks,
 )
 from chalicelib.handlers.problems import dress
 
@@ -52,6 +53,7 @@ app.register_blueprint(policies.bp)  # /v1/models/{m}/policy
 app.register_blueprint(promotions.bp)  # /v1/models/{m}/promote, /rollback, /champion, /timeline
 app.register_blueprint(lineage.bp)  # /v1/models/{m}/lineage, /v1/lineage/{digest}
 app.register_blueprint(audit.bp)  # /v1/audit: entries, checkpoints, proofs
-app.register_blueprint(outbox.bp)  # the lineage table's stream -> outbox
+app.register_blueprint(webhooks.bp)  # /v1/webhooks, /v1/events/redrive
+app.register_blueprint(outbox.bp)  # the lineage table's stream -> outbox; delivery queue -> courier
 app.register_blueprint(notary.bp)  # notary queue -> notary: the transparency log
 app.register_blueprint(examination.bp)  # examination queue -> examiner; every 5 minutes -> sweeper

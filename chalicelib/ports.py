@@ -160,12 +160,8 @@ class Queue(Protocol):
     def send(self, body: str) -> None: ...
 
 
-class DeliveryQueue(Protocol):
+class DeliveryQueue(Queue, Protocol):
     """Messages of `outbox.messages`, each for one target."""
-
-    def send_many(self, bodies: Sequence[str]) -> None:
-        """Some may be sent when it raises."""
-        ...
 
     def postpone(self, receipt: str, seconds: int) -> None:
         """Let a message that was received come again after so long, and no sooner."""

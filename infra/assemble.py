@@ -34,7 +34,6 @@ QUEUES = {"Examiner": "ExaminationQueue", "Notary": "NotaryQueue", "Courier": "D
 STREAM: JSON = {
     "Stream": {"Fn::GetAtt": ["LineageTable", "StreamArn"]},
     "BisectBatchOnFunctionError": True,
-    "FunctionResponseTypes": ["ReportBatchItemFailures"],
     "MaximumRecordAgeInSeconds": 86_400,
     "DestinationConfig": {
         "OnFailure": {"Type": "SQS", "Destination": {"Fn::GetAtt": ["OutboxDeadLetters", "Arn"]}}

@@ -28,7 +28,7 @@ PLATFORM = "x86_64-manylinux_2_28"
 TASK_ROOT = "/var/task"
 
 # Service models of botocore that the functions use; the others are 20 MB.
-BOTOCORE_MODELS = frozenset({"dynamodb", "kms", "s3", "sqs", "sts"})
+BOTOCORE_MODELS = frozenset({"dynamodb", "events", "kms", "s3", "sns", "sqs", "sts"})
 
 # Folders that no function imports.
 UNUSED = (

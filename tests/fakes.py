@@ -82,18 +82,19 @@ class MemoryQueue:
 
 
 class MemoryDeliveryQueue(MemoryQueue):
-    """A `DeliveryQueue` in memory; after `breaks_after` messages a `send_many` fails."""
+    """A `DeliveryQueue` in memory; after `breaks_after` more messages it fails."""
 
     def __init__(self) -> None:
         super().__init__()
         self.breaks_after: int | None = None
         self.postponed: list[tuple[str, int]] = []
 
-    def send_many(self, bodies: Sequence[str]) -> None:
-        for number, body in enumerate(bodies):
-            if number == self.breaks_after:
+    def send(self, body: str) -> None:
+        if self.breaks_after is not None:
+            if self.breaks_after == 0:
                 raise ConnectionError("the queue went away")
-            self.send(body)
+            self.breaks_after -= 1
+        super().send(body)
 
     def postpone(self, receipt: str, seconds: int) -> None:
         self.postponed.append((receipt, seconds))
@@ -116,6 +117,7 @@ class MemoryDeadLetters:
 
     def delete(self, receipt: str) -> None:
         del self.bodies[receipt]
+        self.hidden.discard(receipt)
 
     def release(self, receipt: str) -> None:
         self.hidden.discard(receipt)

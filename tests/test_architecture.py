@@ -88,6 +88,8 @@ LATE_MODULES = (
     "chalicelib.handlers.operations",
     "chalicelib.handlers.audit_operations",
     "chalicelib.handlers.audit_schemas",
+    "chalicelib.handlers.webhook_operations",
+    "chalicelib.handlers.webhook_schemas",
     "chalicelib.handlers.tokens",
 )
 HEAVY = ("pydantic", "jwt", "cryptography", "boto3", "chalicelib.aws", *LATE_MODULES)

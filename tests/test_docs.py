@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import importlib
 import re
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from chalicelib.handlers import problems
 from chalicelib.settings import Settings
 from tiltyard.errors import every_error
+from tiltyard.events.signature import headers
 
 ROOT = Path(__file__).parents[1]
 
@@ -100,6 +106,36 @@ def test_the_readme_gets_to_its_commands_within_a_screen():
     lines = document("README.md").splitlines()
 
     assert next(i for i, line in enumerate(lines) if line.startswith("make demo")) < 15
+
+
+def test_every_event_has_its_document():
+    from chalicelib.outbox.events import ACTIONS
+
+    assert tuple(first_cells("docs/events.md")) == ACTIONS
+
+
+def test_the_receiver_of_the_document_takes_each_genuine_event_once():
+    (block,) = re.findall(r"```python\n(.*?)```", document("docs/webhooks.md"), flags=re.DOTALL)
+    written: dict[str, Any] = {}
+    exec(block, written)
+    secret = "whsec_" + base64.b64encode(b"s" * 32).decode()
+    body, handled = b'{"id": "event-1"}', []
+    genuine = headers((secret,), delivery_id="event-1.hook", at=datetime.now(UTC), body=body)
+    replayed = headers((secret,), delivery_id="event-0.hook", at=datetime(2026, 1, 1, tzinfo=UTC), body=body)
+    server = written["receiver"](secret, handled.append, port=0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/"
+        sent = [(genuine, body), (genuine, body), (genuine, body + b" "), (replayed, body)]
+        statuses = [httpx.post(url, content=content, headers=signed).status_code for signed, content in sent]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    assert statuses == [200, 200, 401, 401]
+    assert handled == [{"id": "event-1"}]
 
 
 def test_decisions_are_numbered_without_gaps_and_have_their_parts():

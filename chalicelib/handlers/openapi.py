@@ -70,6 +70,11 @@ _PARAMETERS: dict[str, JSON] = {
         "description": "`openlineage` gives one document of events, without pages",
     },
     "model": {"in": "query", "schema": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"}},
+    "team": {
+        "in": "query",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9/][A-Za-z0-9_.:/-]{0,62}$"},
+        "description": "One of one's own teams, or any for who acts across teams",
+    },
     "from": {
         "in": "query",
         "schema": {"type": "string"},
@@ -106,6 +111,7 @@ _PATH: dict[str, JSON] = {
     "alias": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"},
     "version": {"type": "integer", "minimum": 1},
     "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "webhook": {"type": "string"},
     "release": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     "name": {"type": "string", "pattern": r"^[a-z-]+\.(css|js|svg)$"},
 }

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from chalicelib.handlers import audit_operations, lineage_operations, protocol_schemas, schemas
+from chalicelib.handlers import (
+    audit_operations,
+    lineage_operations,
+    protocol_schemas,
+    schemas,
+    webhook_operations,
+)
 from chalicelib.handlers.access import (
     DESCRIBE,
     OPERATE,
@@ -296,4 +302,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *_inference(f"{_INFERENCE}/versions/{{version}}", "Version", PREDICT_VERSION),
     *lineage_operations.OPERATIONS,
     *audit_operations.OPERATIONS,
+    *webhook_operations.OPERATIONS,
 )

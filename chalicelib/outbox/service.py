@@ -56,13 +56,14 @@ class Outbox:
         """Queue a change for all who hear of it.
 
         It is read again from the table, strongly consistent: what isn't there
-        was never committed. Raises `IntegrityError` then.
+        was never committed. Raises `IntegrityError` then. When it fails, some may
+        be queued already: announcing it again queues them twice.
         """
         logged = self._lineage.change(scope, number)
         if logged is None:
             raise IntegrityError(f"the stream tells of change {number} of {scope}, which isn't on record")
-        found = deliveries(logged, self._of_team(logged.team), stage=self._stage)
-        self._queue.send_many([delivery.to_text() for delivery in found])
+        for delivery in deliveries(logged, self._of_team(logged.team), stage=self._stage):
+            self._queue.send(delivery.to_text())
 
     def _of_team(self, team: str) -> Iterable[Webhook]:
         if team not in self._webhooks:

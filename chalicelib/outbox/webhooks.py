@@ -203,9 +203,8 @@ def redrive(
             break
         meant = [letter for letter in letters if _is_meant(letter, is_meant)]
         others += [letter for letter in letters if letter not in meant]
-        if meant:
-            queue.send_many([letter.body for letter in meant])
         for letter in meant:
+            queue.send(letter.body)
             dead.delete(letter.receipt)
         moved += len(meant)
     for letter in others:

@@ -79,7 +79,7 @@ def test_the_outbox_reads_the_tables_own_stream_from_its_start_and_only_changes(
 
     assert source["Stream"] == {"Fn::GetAtt": ["LineageTable", "StreamArn"]}
     assert source["StartingPosition"] == "TRIM_HORIZON"
-    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["BisectBatchOnFunctionError"] is True
     assert source["DestinationConfig"]["OnFailure"]["Destination"] == {
         "Fn::GetAtt": ["OutboxDeadLetters", "Arn"]
     }

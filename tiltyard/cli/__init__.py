@@ -24,6 +24,7 @@ _GROUPS = {
     "policy": "tiltyard.cli.policy:policy",
     "predict": "tiltyard.cli.predict:predict",
     "version": "tiltyard.cli.version:version",
+    "webhook": "tiltyard.cli.webhook:webhook",
 }
 
 

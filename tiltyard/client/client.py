@@ -37,6 +37,7 @@ from tiltyard.client.registration import (
 )
 from tiltyard.client.rows import Frame, Request, Row, Time
 from tiltyard.client.transport import Token, Transport
+from tiltyard.client.webhooks import WebhookCalls
 from tiltyard.contract.signature import Task
 from tiltyard.errors import Conflict, Fault, InvalidInput, NotFound
 from tiltyard.training.options import Options
@@ -44,7 +45,7 @@ from tiltyard.training.options import Options
 PAGE = 200
 
 
-class Client(LineageCalls, AuditCalls):
+class Client(LineageCalls, AuditCalls, WebhookCalls):
     """Talks to one Tiltyard; safe to share between threads.
 
     Parameters

@@ -165,7 +165,12 @@ class Stack:
 
     def _deploy(self, record: Record, package: Path, variables: Mapping[str, str]) -> str:
         """Deploy unless that very deployment is up; its digest."""
-        parameters = {"Stage": "local", "Issuers": tokens.issuers_setting(self.key, stack=self.name)}
+        parameters = {
+            "Stage": "local",
+            "Issuers": tokens.issuers_setting(self.key, stack=self.name),
+            # Receivers that a person tries out run on this machine.
+            "WebhookNetworks": "127.0.0.0/8",
+        }
         digest = deploy.deployment_digest(package, parameters=parameters, variables=variables)
         if digest != record.deployment:
             record.outputs = deploy.deploy(

@@ -258,7 +258,9 @@ def certified(tmp_path_factory):
 def answer_over_tls(serving):
     def serve(connection, stopped):
         with serving.wrap_socket(connection, server_side=True) as secure:
-            secure.recv(65_536)
+            received = b""
+            while not received.endswith(BODY):
+                received += secure.recv(65_536)
             secure.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
 
     return serve
