@@ -29,6 +29,10 @@ PREDICTION_ROUTES = (
 # Which queue feeds which function: Chalice names queues by literal names, ours are named by the stack.
 QUEUES = {"Examiner": "ExaminationQueue", "Notary": "NotaryQueue", "Courier": "DeliveryQueue"}
 
+# At most so many of a function at once. One notary does all the work there is, so more only get in
+# each other's way (2 is the least that SQS takes); couriers must not use up the account's functions.
+CONCURRENCY = {"Notary": 2, "Courier": 10}
+
 # The one consumer of the lineage table's stream. It sees only changes put on record, and a batch that
 # fails comes again for a day; what it couldn't take is named in its dead letters.
 STREAM: JSON = {
@@ -131,6 +135,8 @@ def assemble(template: JSON) -> JSON:
         source = _source(functions, name, "SQS")
         source["Queue"] = {"Fn::GetAtt": [queue, "Arn"]}
         source["FunctionResponseTypes"] = ["ReportBatchItemFailures"]
+        if name in CONCURRENCY:
+            source["ScalingConfig"] = {"MaximumConcurrency": CONCURRENCY[name]}
     _source(functions, "Outbox", "DynamoDB").update(STREAM)
     for name in [name for name, r in template["Resources"].items() if r["Type"] == BUCKET]:
         template["Resources"][f"{name}Policy"] = _tls_only(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -18,6 +19,7 @@ _TAKEN = frozenset({"412", "PreconditionFailed"})
 # Two conditional writes of one key at the same moment: S3 asks to try again.
 _RACED = frozenset({"409", "ConditionalRequestConflict"})
 _ED25519_BYTES = 32
+PAUSES_S = (0.05, 0.2)
 
 
 class S3Log:
@@ -49,6 +51,14 @@ class S3Log:
         return self._put(path, content, {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag})
 
     def _put(self, path: str, content: bytes, condition: dict[str, str]) -> bool:
+        for pause in PAUSES_S:
+            try:
+                return self._put_once(path, content, condition)
+            except Unavailable:
+                time.sleep(pause)
+        return self._put_once(path, content, condition)
+
+    def _put_once(self, path: str, content: bytes, condition: dict[str, str]) -> bool:
         try:
             with passing_faults("writing the audit log"):
                 # A bucket with Object Lock takes only uploads that name a checksum.

@@ -50,7 +50,7 @@ def past_champion(version: Version) -> Target:
     A champion retires, and nothing else does: the stage is the proof.
     """
     _check_other(version)
-    if version.stage != "retired":
+    if version.stage not in {"retired", "archived"} or version.archived_from not in {"retired", None}:
         raise Conflict(
             f"Version {version.number} of {version.model!r} never was champion (it is {version.stage}); "
             "promote it instead."

@@ -187,8 +187,12 @@ def _show(objects: LogObjects, key: VerifierKey, note: bytes, size: int) -> None
     """Overwrite ``checkpoint``, unless a later one is there by now."""
     while True:
         found = objects.read_tagged(LATEST)
-        if found is not None and open_note(_text(found[0]), key).size >= size:
-            return
+        if found is not None:
+            shown = open_note(_text(found[0]), key)
+            if shown.size == size and shown != open_note(_text(note), key):
+                raise IntegrityError(f"{LATEST} shows another log of {size} entries than this one")
+            if shown.size >= size:
+                return
         if objects.swap(LATEST, note, tag=None if found is None else found[1]):
             return
 

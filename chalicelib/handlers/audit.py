@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalice.app import Blueprint, Request, Response
 
-from chalicelib.handlers.access import ADMIN, AUDITOR, READ, require_anywhere
+from chalicelib.handlers.access import ADMIN, AUDITOR, READ, require, require_anywhere
 from chalicelib.handlers.authorizer import bearer
 from chalicelib.handlers.bodies import page
 from chalicelib.handlers.problems import problem_details
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from chalicelib.governance.log import Log
-    from chalicelib.lineage.records import Model
+    from chalicelib.lineage.records import Head
 
 bp = Blueprint(__name__)
 
@@ -31,13 +31,18 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,14}")
 @bp.route("/v1/audit", methods=["GET"], authorizer=bearer)
 @problem_details
 def list_entries() -> Response:
-    """The log in its order, or the changes of one model in theirs."""
+    """The log in its order, or the changes of one model, or of a team's own settings, in theirs."""
     call = open_call(bp.current_request)
-    name = query(call.request, "model")
-    if name is None:
-        require_anywhere(call.principal, AUDIT)
-        return _entries(call)
-    return _changes(call, call.model(name, READ))
+    name, team = query(call.request, "model"), query(call.request, "team")
+    if name is not None and team is not None:
+        raise MalformedRequest("Name a model or a team, not both.")
+    if name is not None:
+        return _changes(call, call.model(name, READ))
+    if team is not None:
+        require(call.principal, team, READ, what=f"team {team!r}")
+        return _changes(call, call.at_hand.lineage.team(team))
+    require_anywhere(call.principal, AUDIT)
+    return _entries(call)
 
 
 @bp.route("/v1/audit/checkpoint", methods=["GET"], authorizer=bearer)
@@ -108,7 +113,7 @@ def _entries(call: Call) -> Response:
             first = log.first_since(start) if not isinstance(start, int) else start
             log.checkpoint()
         except NotFound:
-            if start:
+            if isinstance(start, int) and start:
                 raise
             return page([], None)  # nothing is logged yet: an empty list
     found, size = log.entries(first, limit=asked.limit)
@@ -116,15 +121,15 @@ def _entries(call: Call) -> Response:
     return page(_bodies(call, found), str(following) if following < size else None)
 
 
-def _changes(call: Call, model: Model) -> Response:
+def _changes(call: Call, head: Head) -> Response:
     from chalicelib.governance.log import change_since
     from tiltyard.audit.merkle import leaf_hash
 
     asked, lineage = page_query(call.request), call.at_hand.lineage
     start = _start(call)
     if not isinstance(start, int):
-        start = change_since(lineage, model.name, model.changes, start)
-    found = lineage.changes(model.name, first=max(1, start), limit=asked.limit, cursor=asked.cursor)
+        start = change_since(lineage, head.name, head.changes, start)
+    found = lineage.changes(head.name, first=max(1, start), limit=asked.limit, cursor=asked.cursor)
     rows = [(logged.index, leaf_hash(logged.entry), logged.entry) for logged in found.items]
     return page(_bodies(call, rows), found.next)
 

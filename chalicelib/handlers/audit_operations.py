@@ -12,10 +12,10 @@ OPERATIONS = (
         "get",
         "/v1/audit",
         "listAuditEntries",
-        "The audit log (`auditor`, `admin`), or one model's changes",
+        "The audit log (`auditor`, `admin`), or the changes of one model or of a team's own settings",
         {200: audit_schemas.AuditPage},
         READ,
-        parameters=("model", "from", "limit", "cursor"),
+        parameters=("model", "team", "from", "limit", "cursor"),
         problems=(NotFound,),
     ),
     Operation(

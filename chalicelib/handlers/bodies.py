@@ -92,13 +92,15 @@ def reign_body(reign: Reign, ended_at: datetime | None, texts: Mapping[str, str]
         "action": reign.action,
         "approved_by": texts.get(reign.approved_by),
         "reason": texts.get(reign.reason),
+        "change": reign.change,
     }
 
 
 def nobody_body(model: str) -> Body:
     """The champion of a time at which nobody reigned: a reign's fields, all of them null."""
-    names = ("version", "digest", "generation", "started_at", "ended_at", "action", "approved_by", "reason")
-    return {"model": model, **dict.fromkeys(names)}
+    when = ("started_at", "ended_at")
+    said = ("version", "digest", "generation", *when, "action", "approved_by", "reason", "change")
+    return {"model": model, **dict.fromkeys(said)}
 
 
 def upload_body(upload: Upload) -> Body:

@@ -223,6 +223,10 @@ class Promotion(_Schema):
     reason: Reason
 
 
+class Archiving(_Schema):
+    reason: Reason
+
+
 class Rollback(_Schema):
     reason: Reason
     version: Number | None = Field(None, description="A past champion; the last one when left out")
@@ -246,6 +250,7 @@ class Champion(_Schema):
     action: Literal["promote", "rollback"]
     approved_by: str | None = Field(description="Null when the name was erased")
     reason: str | None = Field(description="Null when the text was erased")
+    change: int = Field(ge=1, description="The model's change that began it: proved by the audit log")
 
 
 class Nobody(_Schema):
@@ -260,6 +265,7 @@ class Nobody(_Schema):
     action: None
     approved_by: None
     reason: None
+    change: None
 
 
 class Reigning(RootModel[Champion | Nobody]):

@@ -1,14 +1,20 @@
-"""Artifacts and versions: upload, register, list, read; and what to send one."""
+"""Artifacts and versions: upload, register, list, read, put away; and what to send one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from chalice.app import Blueprint, Response
 
-from chalicelib.handlers.access import READ, REGISTER, require_anywhere
+from chalicelib.handlers.access import OPERATE, READ, REGISTER, require_anywhere
 from chalicelib.handlers.authorizer import bearer
 from chalicelib.handlers.bodies import page, tagged, upload_body, version_body
 from chalicelib.handlers.problems import problem_details
 from chalicelib.handlers.requests import open_call, page_query, parse_body, version_number
+
+if TYPE_CHECKING:
+    from chalicelib.lineage.records import Version
 
 bp = Blueprint(__name__)
 
@@ -94,6 +100,44 @@ def read(model: str, version: str) -> Response:
     lineage = call.at_hand.lineage
     found = service.find_version(lineage, name, version_number(version, name))
     return tagged(version_body(found, lineage.texts(frozenset({found.registered_by}))), found.revision)
+
+
+@bp.route("/v1/models/{model}/versions/{version}/archive", methods=["POST"], authorizer=bearer)
+@problem_details
+def archive(model: str, version: str) -> Response:
+    """Put a version away that nobody counts on."""
+    from chalicelib.registry.archive import archive as put_away
+
+    return _put(model, version, put_away)
+
+
+@bp.route("/v1/models/{model}/versions/{version}/restore", methods=["POST"], authorizer=bearer)
+@problem_details
+def restore(model: str, version: str) -> Response:
+    """Put an archived version back to the stage that it had."""
+    from chalicelib.registry.archive import restore as put_back
+
+    return _put(model, version, put_back)
+
+
+def _put(model: str, version: str, change: Callable[..., Version]) -> Response:
+    from chalicelib.handlers.schemas import Archiving
+    from chalicelib.registry import service
+
+    call = open_call(bp.current_request)
+    found = call.model(model, OPERATE)
+    number = version_number(version, found.name)
+    body = parse_body(call.request, Archiving)
+    attempt = call.attempt_on(found, OPERATE)
+    lineage = call.at_hand.lineage
+    changed = call.once(
+        attempt,
+        lambda: change(
+            lineage, call.at_hand.pseudonyms, found.name, number, reason=body.reason, attempt=attempt
+        ),
+        lambda made: service.find_version(lineage, found.name, number),
+    )
+    return tagged(version_body(changed, lineage.texts(frozenset({changed.registered_by}))), changed.revision)
 
 
 @bp.route("/v1/models/{model}/versions/{version}/contract", methods=["GET"], authorizer=bearer)

@@ -183,6 +183,7 @@ def version_item(version: Version) -> Item:
         "description": version.description,
         "examination": None if version.examination is None else _examination_item(version.examination),
         "retried_at": None if version.retried_at is None else text_of(version.retried_at),
+        "archived_from": version.archived_from,
         "revision": version.revision,
     }
     if version.stage == "validating":
@@ -204,6 +205,7 @@ def version_from(item: Item) -> Version:
         description=item["description"],
         examination=None if item["examination"] is None else _examination_from(item["examination"]),
         retried_at=None if item.get("retried_at") is None else time_of(item["retried_at"]),
+        archived_from=item["archived_from"],
         revision=item["revision"],
     )
 
@@ -302,6 +304,7 @@ def reign_item(reign: Reign) -> Item:
         "approved_by": reign.approved_by,
         "reason": reign.reason,
         "action": reign.action,
+        "change": reign.change,
     }
 
 

@@ -91,7 +91,8 @@ class Version:
     `digest` is the SHA-256 of the canonical manifest (RFC 8785); `files` are the
     bundle's files by name, the manifest included; `registered_by` is an actor's
     pseudonym. `retried_at` is when a rejected version was last handed in again,
-    and its examination began anew.
+    and its examination began anew; `archived_from` the stage that an archived one
+    had, and goes back to.
     """
 
     model: str
@@ -104,6 +105,7 @@ class Version:
     description: str = ""
     examination: Examination | None = None
     retried_at: datetime | None = None
+    archived_from: Stage | None = None
     revision: int = 0
 
     @property
@@ -193,7 +195,8 @@ class Reign:
     """A champion's period; it ends where the next one starts, so there is no gap and no overlap.
 
     `approved_by` is an actor's pseudonym, `reason` the keyed commitment of the
-    reason's text.
+    reason's text. `change` is the number of the model's change that began it (filled
+    in by the store): by it the reign is found in the audit log.
     """
 
     model: str
@@ -204,6 +207,7 @@ class Reign:
     approved_by: str
     reason: str
     action: Literal["promote", "rollback"]
+    change: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def _record(write: Put | Append | Remove, head: Head) -> Iterator[Operation]:
     if isinstance(write, Remove):
         yield DeleteItem(_removed(write.record), AtRevision(write.record.revision))
     elif isinstance(write, Append):
-        yield PutItem(items.reign_item(write.record), Absent())
+        yield PutItem(items.reign_item(replace(write.record, change=head.changes)), Absent())
     else:
         yield from _put(write, number=head.changes)
 

@@ -26,7 +26,7 @@ _WHY_NOT: Mapping[Stage, str] = {
     "validating": "it is still being examined; read the version again in a few seconds",
     "rejected": "its examination rejected it; the version's reasons say why, and registering "
     "the same bundle again has it examined again",
-    "archived": "it was archived",
+    "archived": "it was archived; restore it first",
 }
 
 
@@ -94,6 +94,18 @@ def usable(version: Version) -> Target:
         files=version.files,
         memory_bytes=version.examination.memory_bytes,
     )
+
+
+def check_archivable(version: Version, aliases: tuple[Alias, ...]) -> None:
+    """Raise `Conflict` for a version that callers or an examination count on."""
+    what = f"Version {version.number} of {version.model!r}"
+    if version.stage in {"champion", "challenger"}:
+        raise Conflict(f"{what} is the {version.stage}; another one has to take its place first.")
+    if version.stage == "validating":
+        raise Conflict(f"{what} is still being examined; archive it once that is over.")
+    naming = [alias.name for alias in aliases if alias.target.version == version.number]
+    if naming:
+        raise Conflict(f"{what} is named by {', '.join(naming)}; move or delete these aliases first.")
 
 
 def check_may_move(alias: Alias) -> None:

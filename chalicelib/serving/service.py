@@ -205,6 +205,6 @@ def _target_of(version: Version) -> Target:
     if version.stage not in _USABLE or version.examination is None:
         raise NotReady(
             f"Version {version.number} of {version.model!r} is {version.stage}; "
-            "only a version that passed its examination answers."
+            "only a version that passed its examination, and isn't put away, answers."
         )
     return Target(version.number, version.digest, version.files, version.examination.memory_bytes)

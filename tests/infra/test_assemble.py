@@ -72,6 +72,7 @@ def test_a_function_reads_the_stacks_own_queue_and_reports_what_failed(merged, n
     source = events["Source"]["Properties"]
     assert source["Queue"] == {"Fn::GetAtt": [queue, "Arn"]}
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source.get("ScalingConfig", {}).get("MaximumConcurrency") == {"Notary": 2, "Courier": 10}.get(name)
 
 
 def test_the_outbox_reads_the_tables_own_stream_from_its_start_and_only_changes(merged):

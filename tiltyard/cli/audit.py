@@ -25,15 +25,22 @@ def audit() -> None:
 
 @audit.command("list")
 @click.option("--model", help="The changes of one model, with those that wait to be logged.")
-@click.option("--from", "start", help="An index (with --model, a change's number) or a time.")
+@click.option("--team", help="The changes of a team's own settings.")
+@click.option("--from", "start", help="An index (with --model or --team, a change's number) or a time.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Entries, at most.")
 @connected
 def list_entries(
-    model: str | None, start: str | None, limit: int, url: str | None, token: str | None, as_json: bool
+    model: str | None,
+    team: str | None,
+    start: str | None,
+    limit: int,
+    url: str | None,
+    token: str | None,
+    as_json: bool,
 ) -> None:
     """List entries in their order."""
     with client(url, token) as tiltyard:
-        found = tiltyard.audit(model, start=_start(start))
+        found = tiltyard.audit(model, team=team, start=_start(start))
         entries = [entry for entry, _ in zip(found, range(limit), strict=False)]
     bodies = [entry.body if as_json else _row(entry) for entry in entries]
     show_all(bodies, ["index", "time", "model", "change", "action", "actor", "reason"], as_json=as_json)

@@ -34,3 +34,27 @@ def show_version(name_version: tuple[str, int], url: str | None, token: str | No
             click.echo()
             # Its files and its model are told above.
             click.echo(tiltyard.lineage(*name_version).tree(without=("contains", "version-of")))
+
+
+@version.command()
+@click.argument("name_version", type=NameAndVersion(), metavar="NAME/VERSION")
+@click.option("--reason", required=True, help="Why, for the record.")
+@connected
+def archive(
+    name_version: tuple[str, int], reason: str, url: str | None, token: str | None, as_json: bool
+) -> None:
+    """Put a version away that nobody counts on; nothing is deleted."""
+    with client(url, token) as tiltyard:
+        show(tiltyard.archive(*name_version, reason=reason).body, as_json=as_json)
+
+
+@version.command()
+@click.argument("name_version", type=NameAndVersion(), metavar="NAME/VERSION")
+@click.option("--reason", required=True, help="Why, for the record.")
+@connected
+def restore(
+    name_version: tuple[str, int], reason: str, url: str | None, token: str | None, as_json: bool
+) -> None:
+    """Put an archived version back to the stage that it had."""
+    with client(url, token) as tiltyard:
+        show(tiltyard.restore(*name_version, reason=reason).body, as_json=as_json)

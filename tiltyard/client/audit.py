@@ -62,14 +62,22 @@ class AuditCalls:
 
     _http: Transport
 
-    def audit(self, model: str | None = None, *, start: int | datetime | None = None) -> Iterator[AuditEntry]:
+    def audit(
+        self,
+        model: str | None = None,
+        *,
+        team: str | None = None,
+        start: int | datetime | None = None,
+    ) -> Iterator[AuditEntry]:
         """The log in its order (roles auditor and admin), or the changes of one model in theirs.
 
         Parameters
         ----------
+        team
+            The changes of this team's own settings (its webhooks) instead.
         start
-            The first index (with `model`, the first change's number), or a time
-            (UTC when it names no zone).
+            The first index (with `model` or `team`, the first change's number), or a
+            time (UTC when it names no zone).
         """
         if isinstance(start, datetime):
             given: str | None = (start if start.tzinfo else start.replace(tzinfo=UTC)).isoformat()
@@ -78,7 +86,7 @@ class AuditCalls:
         cursor: str | None = None
         while True:
             page = self._http.get(
-                "/v1/audit", **{"model": model, "from": given, "limit": PAGE, "cursor": cursor}
+                "/v1/audit", **{"model": model, "team": team, "from": given, "limit": PAGE, "cursor": cursor}
             ).body
             yield from map(AuditEntry.of, page["items"])
             cursor = page["next"]

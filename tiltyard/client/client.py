@@ -122,6 +122,19 @@ class Client(LineageCalls, AuditCalls, WebhookCalls):
         """The versions of a model, newest first."""
         return map(Version.of, self._pages(f"{model_path(name)}/versions"))
 
+    def archive(self, name: str, version: int, *, reason: str) -> Version:
+        """Put a version away: it can't answer or be promoted until it is restored. Nothing is deleted.
+
+        `Conflict` for the champion, a challenger, and a version that an alias names.
+        """
+        path = f"{model_path(name)}/versions/{version:d}/archive"
+        return Version.of(self._http.write("POST", path, {"reason": reason}).body)
+
+    def restore(self, name: str, version: int, *, reason: str) -> Version:
+        """Put an archived version back to the stage that it had."""
+        path = f"{model_path(name)}/versions/{version:d}/restore"
+        return Version.of(self._http.write("POST", path, {"reason": reason}).body)
+
     def register(
         self,
         name: str,

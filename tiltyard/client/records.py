@@ -156,7 +156,8 @@ class Reign:
     """A champion's period: from `started_at` to the start of the next one.
 
     `ended_at` is None while it lasts.
-    `approved_by` and `reason` are None when they were erased.
+    `approved_by` and `reason` are None when they were erased. `change` is the
+    model's change that began it: ``verify_audit_entry((model, change))`` proves it.
     """
 
     model: str
@@ -167,6 +168,7 @@ class Reign:
     action: str
     approved_by: str | None
     reason: str | None
+    change: int
     body: Body = field(repr=False, compare=False)
 
     @classmethod
@@ -180,6 +182,7 @@ class Reign:
             _text(body, "action"),
             body.get("approved_by"),
             body.get("reason"),
+            _number(body, "change"),
             body,
         )
 

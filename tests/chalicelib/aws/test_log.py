@@ -8,7 +8,7 @@ from fakes import TestSigner
 from lineage_examples import creation, new_model, registration
 
 from chalicelib import aws
-from chalicelib.aws.log import S3Log
+from chalicelib.aws.log import PAUSES_S, S3Log
 from chalicelib.governance.notary import LATEST, notarise
 from tiltyard.audit.checkpoint import VerifierKey, open_note
 from tiltyard.audit.merkle import verify_inclusion
@@ -43,12 +43,22 @@ def test_the_latest_checkpoint_is_swapped_by_who_read_it_last(objects):
     assert objects.read(LATEST) == b"2"
 
 
-def test_two_writes_at_the_same_moment_are_for_another_time(stage):
+def test_a_write_that_meets_another_one_of_the_same_moment_is_tried_again(stage):
     with Stubber(stage.s3) as stubber:
         stubber.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+        stubber.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+
+        assert not S3Log(stage.s3, "audit-bucket").put_new("tile/0/000", b"x")
+
+
+def test_writes_that_keep_meeting_are_for_another_time(stage):
+    with Stubber(stage.s3) as stubber:
+        for _ in range(1 + len(PAUSES_S)):
+            stubber.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
 
         with pytest.raises(Unavailable):
             S3Log(stage.s3, "audit-bucket").put_new("tile/0/000", b"x")
+        stubber.assert_no_pending_responses()
 
 
 def test_the_notary_on_aws_logs_what_was_committed(stage, objects):

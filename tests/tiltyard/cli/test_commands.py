@@ -160,7 +160,14 @@ def test_json_is_the_services_own_answer(run, arguments, body):
 )
 def test_json_of_a_list_is_a_list(run, noun, body):
     if noun == "timeline":
-        body = {**SWAP, "action": "promote", "approved_by": "ada", "reason": "better", "ended_at": None}
+        body = {
+            **SWAP,
+            "action": "promote",
+            "approved_by": "ada",
+            "reason": "better",
+            "ended_at": None,
+            "change": 4,
+        }
         arguments = ["champion", "timeline", "late-flights"]
     else:
         arguments = [noun, "list", *(["late-flights"] if noun != "model" else [])]
@@ -216,7 +223,7 @@ def test_a_time_before_the_first_reign_is_no_error(run, more, out):
 
 
 def test_as_of_is_sent_as_a_time(run, server):
-    reign = {**SWAP, "digest": "ab", "action": "promote", "approved_by": None, "reason": None}
+    reign = {**SWAP, "digest": "ab", "action": "promote", "approved_by": None, "reason": None, "change": 4}
 
     result = run(
         "champion", "show", "late-flights", "--as-of", "2026-01-02T03:04:05Z", answers=[(200, {}, reign)]

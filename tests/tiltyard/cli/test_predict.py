@@ -364,7 +364,13 @@ def test_models_that_are_not_there_are_not_found(predict, file):
 
 
 def test_a_request_that_fails_on_the_way_is_repeated_with_its_ids(predict, file, server, monkeypatch):
-    reign = {"model": "delays", "version": 1, "generation": 1, "started_at": "2026-01-02T03:04:05Z"}
+    reign = {
+        "model": "delays",
+        "version": 1,
+        "generation": 1,
+        "started_at": "2026-01-02T03:04:05Z",
+        "change": 3,
+    }
     answer = {"id": "x", "value": "yes", "score": 0.9, "warnings": [], "action": "answer"}
     server.answers = [
         (200, {}, {**reign, "action": "promote"}),
