@@ -211,22 +211,6 @@ class Reign:
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
-    """The name behind a pseudonym: kept beside the log, so that it can be erased."""
-
-    pseudonym: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """The text behind a commitment: kept beside the log, so that it can be erased."""
-
-    commitment: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class IdempotencyKey:
     """A caller's key, already bound to who called what: `key` is a digest of (actor, method, path, header).
 
@@ -336,8 +320,6 @@ class Led(NamedTuple, Generic[T]):
 
 Head = Model | Team
 H = TypeVar("H", bound=Model | Team)
-
-Record = Model | Team | Version | Pointer | Policy | Alias | Reign | Webhook | Actor | Reason
 
 
 @dataclass(frozen=True, slots=True)
