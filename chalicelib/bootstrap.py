@@ -22,12 +22,15 @@ if TYPE_CHECKING:
         DeadLetters,
         Deliveries,
         DeliveryQueue,
+        Lake,
+        Ledger,
         LineageStore,
         LogObjects,
         LogSigner,
         Pseudonyms,
         Queue,
         Spool,
+        SpoolReader,
     )
     from chalicelib.settings import Settings
 
@@ -137,6 +140,24 @@ class Container:
         from chalicelib import aws
 
         return aws.open_spool(self.settings)
+
+    @cached_property
+    def spool_reader(self) -> SpoolReader:
+        from chalicelib import aws
+
+        return aws.open_spool(self.settings)
+
+    @cached_property
+    def lake(self) -> Lake:
+        from chalicelib import aws
+
+        return aws.open_lake(self.settings)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from chalicelib import aws
+
+        return aws.open_ledger(self.settings)
 
     @cached_property
     def pseudonyms(self) -> Pseudonyms:

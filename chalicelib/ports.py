@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from chalicelib.lineage.deliveries import DeliveryAttempt, LastDeliveries
+from chalicelib.lineage.ledger_items import Hour, LedgerRow, Shard
 from chalicelib.lineage.records import (
     Alias,
     Change,
@@ -208,6 +209,43 @@ class Spool(Protocol):
     """Objects under ``spool/`` of the lake: what is too large for a queue message."""
 
     def write(self, key: str, content: bytes) -> None: ...
+
+
+class SpoolReader(Protocol):
+    """The spool from its other end."""
+
+    def read(self, key: str) -> bytes | None:
+        """None when it isn't there (any more)."""
+        ...
+
+    def delete(self, key: str) -> None: ...
+
+
+class Lake(Protocol):
+    """Objects under ``rows/`` of the lake; keys are whole."""
+
+    def write(self, key: str, content: bytes) -> None: ...
+    def read(self, key: str) -> bytes | None: ...
+    def keys(self, prefix: str) -> Iterator[str]:
+        """By name."""
+        ...
+
+
+class Ledger(Protocol):
+    """Predictions and their counts; see `lineage.ledger.TableLedger`."""
+
+    retention: timedelta
+
+    def add(self, rows: Sequence[LedgerRow], shard: Shard) -> None:
+        """Both or neither; raises `NotCounted` when neither."""
+        ...
+
+    def known(self, model: str, ids: Sequence[str]) -> frozenset[str]: ...
+    def row(self, model: str, row_id: str) -> LedgerRow | None: ...
+    def shard(self, hour: Hour, number: int, *, known_on: str | None) -> Shard | None: ...
+    def is_closed(self, hour: Hour) -> bool: ...
+    def close(self, hour: Hour, at: datetime) -> bool: ...
+    def shards(self, model: str, version: int, start: datetime, end: datetime) -> Iterator[Shard]: ...
 
 
 class Pseudonyms(Protocol):

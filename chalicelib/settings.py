@@ -20,6 +20,8 @@ Network = IPv4Network | IPv6Network
 
 LOCAL = "local"
 DEFAULT_POINTER_INTERVAL_S = 2.0
+# A year and the month that is compared with the same one a year before.
+DEFAULT_LEDGER_DAYS = 400
 # What a predictor needs beside the loaded models: the interpreter, ONNX Runtime, a request's rows.
 RESERVED_MEMORY_MB = 300
 
@@ -85,6 +87,7 @@ class Settings:
     pointer_interval_s: float = DEFAULT_POINTER_INTERVAL_S
     session_memory_mb: int = 1024 - RESERVED_MEMORY_MB
     webhook_networks: tuple[Network, ...] = ()
+    ledger_days: int = DEFAULT_LEDGER_DAYS
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -115,6 +118,7 @@ class Settings:
         interval = reader.number("pointer_interval_s", least=0.01, default=DEFAULT_POINTER_INTERVAL_S)
         memory = reader.number("session_memory_mb", least=1, default=_default_session_memory(environ))
         networks = reader.networks("webhook_networks")
+        ledger_days = reader.number("ledger_days", least=1, default=DEFAULT_LEDGER_DAYS)
         if reader.faults:
             raise TiltyardError("the service's settings are incomplete or wrong", faults=reader.faults)
         return cls(
@@ -124,6 +128,7 @@ class Settings:
             pointer_interval_s=interval,
             session_memory_mb=int(memory),
             webhook_networks=networks,
+            ledger_days=int(ledger_days),
         )
 
 

@@ -27,11 +27,16 @@ PREDICTION_ROUTES = (
 )
 
 # Which queue feeds which function: Chalice names queues by literal names, ours are named by the stack.
-QUEUES = {"Examiner": "ExaminationQueue", "Notary": "NotaryQueue", "Courier": "DeliveryQueue"}
+QUEUES = {
+    "Examiner": "ExaminationQueue",
+    "Notary": "NotaryQueue",
+    "Courier": "DeliveryQueue",
+    "Ingest": "TelemetryQueue",
+}
 
 # At most so many of a function at once. One notary does all the work there is, so more only get in
 # each other's way (2 is the least that SQS takes); couriers must not use up the account's functions.
-CONCURRENCY = {"Notary": 2, "Courier": 10}
+CONCURRENCY = {"Notary": 2, "Courier": 10, "Ingest": 10}
 
 # The one consumer of the lineage table's stream. It sees only changes put on record, and a batch that
 # fails comes again for a day; what it couldn't take is named in its dead letters.
@@ -79,6 +84,7 @@ ENVIRONMENT: dict[str, JSON | str] = {
     "TILTYARD_ISSUERS": {"Ref": "Issuers"},
     "TILTYARD_POINTER_INTERVAL_S": {"Ref": "PointerIntervalSeconds"},
     "TILTYARD_SESSION_MEMORY_MB": {"Ref": "SessionMemoryMb"},
+    "TILTYARD_LEDGER_DAYS": {"Ref": "LedgerDays"},
     "POWERTOOLS_SERVICE_NAME": "tiltyard",
 }
 
@@ -135,6 +141,8 @@ def assemble(template: JSON) -> JSON:
         source = _source(functions, name, "SQS")
         source["Queue"] = {"Fn::GetAtt": [queue, "Arn"]}
         source["FunctionResponseTypes"] = ["ReportBatchItemFailures"]
+        if name == "Ingest":
+            source["MaximumBatchingWindowInSeconds"] = {"Ref": "IngestWindowSeconds"}
         if name in CONCURRENCY:
             source["ScalingConfig"] = {"MaximumConcurrency": CONCURRENCY[name]}
     _source(functions, "Outbox", "DynamoDB").update(STREAM)

@@ -102,6 +102,21 @@ def bundle_of(
     return Bundle.seal(parts, about={"task": signature.task})
 
 
+def profiled_bundle(weights: tuple[float, float] = (0.5, -0.25)) -> Bundle:
+    """`logistic_bundle` with a profile that windows are counted by."""
+    bundle = logistic_bundle(weights)
+    a = {"kind": "number", "edges": [0.0, 2.5, 5.0, 10.0], "counts": [15, 10, 25], "means": [1.0, 4.0, 8.0]}
+    b = {"kind": "number", "edges": [0.0, 2.5, 4.9], "counts": [25, 25], "means": [1.2, 3.7]}
+    none = {"missing": 0, "below": 0, "above": 0}
+    profile = {
+        "columns": {"a": {**a, **none}, "b": {**b, **none}},
+        "score": {"edges": [0.0, 0.25, 0.5, 0.75, 1.0], "counts": [[5, 5, 5, 5], [5, 5, 10, 10]]},
+    }
+    parts = {name: bundle.files[name] for name in (MODEL, SIGNATURE, REFERENCE, PARITY)}
+    parts[PROFILE] = canonical({"format": 1, "rows": 50, "target": {}, **profile})
+    return Bundle.seal(parts, about={"task": "binary"})
+
+
 def logistic_bundle(weights: tuple[float, float] = (0.5, -0.25), *, subject: bool = False) -> Bundle:
     """A whole bundle over `two_numbers`, different for different weights."""
     rows = [{"a": float(i % 11), "b": i / 10} for i in range(50)]

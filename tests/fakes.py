@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from chalicelib.bootstrap import Container, replaced, utc_now
 from chalicelib.handlers.authorizer import Unauthorized
 from chalicelib.lineage.deliveries import TableDeliveries
+from chalicelib.lineage.ledger import TableLedger
 from chalicelib.lineage.log import TableLog
-from chalicelib.lineage.memory import MemoryLineage
+from chalicelib.lineage.memory import MemoryLineage, MemoryTable
 from chalicelib.lineage.pseudonyms import KeyedPseudonyms
 from chalicelib.lineage.records import Change, Examination, Put, Version
 from chalicelib.ports import Letter, Upload
@@ -137,13 +138,25 @@ class MemoryAnnouncer:
 
 
 class MemorySpool:
-    """A `Spool` in memory."""
+    """`Spool`, `SpoolReader` and `Lake` in memory; `breaks` makes it fail."""
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
+        self.breaks = False
 
     def write(self, key: str, content: bytes) -> None:
+        if self.breaks:
+            raise Unavailable("the lake is away")
         self.stored[key] = content
+
+    def read(self, key: str) -> bytes | None:
+        return self.stored.get(key)
+
+    def delete(self, key: str) -> None:
+        self.stored.pop(key, None)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter(sorted(key for key in self.stored if key.startswith(prefix)))
 
 
 class MemoryLogObjects:
@@ -202,6 +215,10 @@ class MemoryContainer(Container):
     log_objects: MemoryLogObjects
     log_signer: TestSigner
     spool: MemorySpool
+    spool_reader: MemorySpool
+    lake: MemorySpool
+    ledger_table: MemoryTable
+    ledger: TableLedger
     pseudonyms: KeyedPseudonyms
     settings: Settings
 
@@ -221,7 +238,10 @@ class MemoryContainer(Container):
         self.log = TableLog(self.lineage.table)
         self.log_objects = MemoryLogObjects()
         self.log_signer = TestSigner()
-        self.spool = MemorySpool()
+        self.spool = self.spool_reader = MemorySpool()
+        self.lake = MemorySpool()
+        self.ledger_table = MemoryTable()
+        self.ledger = TableLedger(self.ledger_table, retention=timedelta(days=400))
         self.settings = settings_of(issuers)
 
     def clock(self) -> datetime:

@@ -157,8 +157,16 @@ class Conflict(TiltyardError):
 
 
 class LostRace(Conflict):
+    """`keys` names what had changed, as far as it is known: (partition, sort key) of each record."""
+
     problem = "lost-race"
     title = "Somebody else changed it first"
+
+    def __init__(
+        self, detail: str, *, faults: Sequence[Fault] = (), keys: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(detail, faults=faults)
+        self.keys = tuple(keys)
 
 
 class NotReady(Conflict):

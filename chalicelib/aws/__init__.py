@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -20,8 +21,9 @@ from chalicelib.aws.events import EventBridgeBus, SnsTopic
 from chalicelib.aws.log import KmsSigner, S3Log
 from chalicelib.aws.pseudonyms import KmsPseudonyms
 from chalicelib.aws.queues import SqsDeadLetters, SqsQueue
-from chalicelib.aws.spool import S3Spool
+from chalicelib.aws.spool import S3Lake, S3Spool
 from chalicelib.lineage.deliveries import TableDeliveries
+from chalicelib.lineage.ledger import TableLedger
 from chalicelib.lineage.log import TableLog
 
 if TYPE_CHECKING:
@@ -123,6 +125,17 @@ def open_spool(settings: Settings) -> S3Spool:
 
 
 @functools.cache
+def open_lake(settings: Settings) -> S3Lake:
+    return S3Lake(_client("s3"), settings.lake_bucket)
+
+
+@functools.cache
+def open_ledger(settings: Settings) -> TableLedger:
+    table = DynamoTable(_client("dynamodb"), settings.ledger_table)
+    return TableLedger(table, retention=timedelta(days=settings.ledger_days))
+
+
+@functools.cache
 def open_pseudonyms(settings: Settings) -> KmsPseudonyms:
     table = DynamoTable(_client("dynamodb"), settings.lineage_table)
     return KmsPseudonyms(_client("kms"), table, key_id=settings.pepper_key_id, stage=settings.stage)
@@ -145,6 +158,8 @@ def forget() -> None:
         open_log_objects,
         open_log_signer,
         open_spool,
+        open_lake,
+        open_ledger,
         open_pseudonyms,
         _made_client,
         _session,

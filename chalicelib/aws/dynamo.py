@@ -13,17 +13,20 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.attributes import from_attributes, to_attribute, to_attributes
 from chalicelib.aws.faults import THROTTLED, code_of, passing_faults
-from chalicelib.lineage import items, tables
+from chalicelib.lineage import tables
 from chalicelib.lineage.items import Item, Key
 from chalicelib.lineage.store import Commitments, Rows, TableLineage, real_time
 from chalicelib.lineage.writes import (
     Absent,
     AbsentOrExpired,
     AtRevision,
+    CheckItem,
     Condition,
     DeleteItem,
     Operation,
     PutItem,
+    key_of,
+    lost_race,
 )
 from tiltyard.errors import LostRace, Unavailable
 
@@ -140,6 +143,8 @@ class DynamoTable:
                 return {"Put": {"TableName": self._name, "Item": to_attributes(operation.item), **condition}}
             case DeleteItem():
                 return {"Delete": {"TableName": self._name, "Key": _key(operation.key), **condition}}
+            case CheckItem():
+                return {"ConditionCheck": {"TableName": self._name, "Key": _key(operation.key), **condition}}
 
     def _pause(self, attempt: int) -> None:
         self._sleep(CONFLICT_PAUSE_S * 2**attempt * self._jitter())
@@ -202,9 +207,8 @@ def _is_conflict(error: ClientError, operations: Sequence[Operation]) -> bool:
     if not codes or codes - {_LOST, _CONFLICT} - THROTTLED:
         return False
     if _LOST in codes:
-        operation = operations[reasons.index(_LOST)]
-        key = operation.key if isinstance(operation, DeleteItem) else items.key_of(operation.item)
-        raise LostRace(f"{key.pk} {key.sk} changed since it was read; read it again") from error
+        lost = [key_of(operation) for operation, why in zip(operations, reasons, strict=True) if why == _LOST]
+        raise lost_race(lost) from error
     if codes & THROTTLED:
         raise Unavailable("writing to the lineage table was refused for now; try again") from error
     return True

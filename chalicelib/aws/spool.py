@@ -1,11 +1,14 @@
-"""Objects under ``spool/`` of the lake bucket: what is too large for a queue message."""
+"""Objects of the lake bucket: telemetry too large for a queue message, and the rows themselves."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from chalicelib.aws.faults import passing_faults
+from botocore.exceptions import ClientError
+
+from chalicelib.aws.faults import code_of, passing_faults
 from tiltyard.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -13,21 +16,67 @@ if TYPE_CHECKING:
 
 PREFIX = "spool/"
 
+_ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+
 # Segments that don't start with a dot, so that no key leaves the prefix in any tool.
 _KEY = re.compile(r"(?!\.)[A-Za-z0-9_=.-]+(/(?!\.)[A-Za-z0-9_=.-]+)*")
 
 
 class S3Spool:
-    """The `Spool` port; keys are relative to ``spool/``."""
+    """The `Spool` and `SpoolReader` ports; keys are relative to ``spool/``."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
 
     def write(self, key: str, content: bytes) -> None:
-        if not _KEY.fullmatch(key):
-            raise InvalidInput(
-                f"{key!r} isn't a spool key: segments of letters, digits and '_=.-' between '/'"
-            )
         with passing_faults("spooling a record"):
-            self._client.put_object(Bucket=self._bucket, Key=PREFIX + key, Body=content)
+            self._client.put_object(Bucket=self._bucket, Key=PREFIX + _checked(key), Body=content)
+
+    def read(self, key: str) -> bytes | None:
+        return _read(self._client, self._bucket, PREFIX + _checked(key))
+
+    def delete(self, key: str) -> None:
+        with passing_faults("deleting a spooled record"):
+            self._client.delete_object(Bucket=self._bucket, Key=PREFIX + _checked(key))
+
+
+class S3Lake:
+    """The `Lake` port; keys are whole and begin with ``rows/``."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def write(self, key: str, content: bytes) -> None:
+        with passing_faults("writing to the lake"):
+            self._client.put_object(
+                Bucket=self._bucket, Key=_checked(key), Body=content, ContentType="application/x-ndjson"
+            )
+
+    def read(self, key: str) -> bytes | None:
+        return _read(self._client, self._bucket, _checked(key))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        with passing_faults("listing the lake"):
+            for page in pages:
+                yield from (found["Key"] for found in page.get("Contents", []))
+
+
+def _read(client: S3Client, bucket: str, key: str) -> bytes | None:
+    try:
+        with passing_faults("reading the lake"):
+            answer = client.get_object(Bucket=bucket, Key=key)
+            with answer["Body"] as body:
+                return body.read()
+    except ClientError as exc:
+        if code_of(exc) in _ABSENT:
+            return None
+        raise
+
+
+def _checked(key: str) -> str:
+    if not _KEY.fullmatch(key):
+        raise InvalidInput(f"{key!r} isn't a key: segments of letters, digits and '_=.-' between '/'")
+    return key

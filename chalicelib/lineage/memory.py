@@ -19,8 +19,9 @@ from chalicelib.lineage.writes import (
     DeleteItem,
     Operation,
     PutItem,
+    key_of,
+    lost_race,
 )
-from tiltyard.errors import LostRace
 
 
 class MemoryTable:
@@ -51,14 +52,17 @@ class MemoryTable:
 
     def transact(self, operations: Sequence[Operation]) -> None:
         with self._lock:
-            for operation in operations:
-                key = operation.key if isinstance(operation, DeleteItem) else items.key_of(operation.item)
-                if not _holds(operation.condition, self._items.get(key)):
-                    raise LostRace(f"{key.pk} {key.sk} changed since it was read; read it again")
+            lost = [
+                key
+                for operation in operations
+                if not _holds(operation.condition, self._items.get(key := key_of(operation)))
+            ]
+            if lost:
+                raise lost_race(lost)
             for operation in operations:
                 if isinstance(operation, PutItem):
                     self._items[items.key_of(operation.item)] = copy.deepcopy(operation.item)
-                else:
+                elif isinstance(operation, DeleteItem):
                     self._items.pop(operation.key, None)
 
     def dump(self) -> list[Item]:

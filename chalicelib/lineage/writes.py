@@ -7,7 +7,7 @@ their numbers have no gap; a plan made from stale records can't be carried out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic
@@ -30,7 +30,7 @@ from chalicelib.lineage.records import (
     Webhook,
 )
 from tiltyard.audit.entry import Entry
-from tiltyard.errors import InvalidInput, TiltyardError
+from tiltyard.errors import InvalidInput, LostRace, TiltyardError
 
 MAX_OPERATIONS = 50
 MAX_EDGES = 30
@@ -78,7 +78,28 @@ class DeleteItem:
     condition: Condition | None
 
 
-Operation = PutItem | DeleteItem
+@dataclass(frozen=True, slots=True)
+class CheckItem:
+    """Writes nothing: the others are written only if this holds."""
+
+    key: Key
+    condition: Condition
+
+
+Operation = PutItem | DeleteItem | CheckItem
+
+
+def key_of(operation: Operation) -> Key:
+    return items.key_of(operation.item) if isinstance(operation, PutItem) else operation.key
+
+
+def lost_race(keys: Sequence[Key]) -> LostRace:
+    """What a transaction raises when the conditions on these keys don't hold."""
+    first = keys[0]
+    return LostRace(
+        f"{first.pk} {first.sk} changed since it was read; read it again",
+        keys=[(key.pk, key.sk) for key in keys],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +232,7 @@ def _check(change: Change[H], operations: tuple[Operation, ...]) -> None:
         raise TiltyardError(f"{change.action} has {len(change.edges)} edges and may have {MAX_EDGES}")
     if len(operations) > MAX_OPERATIONS:
         raise TiltyardError(f"{change.action} needs {len(operations)} operations of at most {MAX_OPERATIONS}")
-    keys = [op.key if isinstance(op, DeleteItem) else items.key_of(op.item) for op in operations]
+    keys = [key_of(operation) for operation in operations]
     if len(set(keys)) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise TiltyardError(f"{change.action} writes {twice.pk} {twice.sk} twice")

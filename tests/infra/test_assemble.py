@@ -35,6 +35,7 @@ def merged():
         "Examiner": a_function("SQS", Queue="by name"),
         "Notary": a_function("SQS", Queue="by name"),
         "Courier": a_function("SQS", Queue="by name"),
+        "Ingest": a_function("SQS", Queue="by name"),
         "Outbox": a_function("DynamoDB", Stream="by name", StartingPosition="TRIM_HORIZON"),
         "RestAPI": {"Type": "AWS::Serverless::Api", "Properties": {"DefinitionBody": {"paths": paths}}},
     }
@@ -45,7 +46,7 @@ def test_every_function_is_told_the_same(merged):
     resources = assemble(merged)["Resources"]
 
     functions = [resource for resource in resources.values() if resource["Type"] == FUNCTION]
-    assert len(functions) == 6
+    assert len(functions) == 7
     for function in functions:
         assert function["Properties"]["Environment"]["Variables"] == ENVIRONMENT
         assert function["Properties"]["Runtime"] == "python3.13"
@@ -64,7 +65,12 @@ def test_only_prediction_routes_go_to_the_predictor(merged):
 
 @pytest.mark.parametrize(
     ("name", "queue"),
-    [("Examiner", "ExaminationQueue"), ("Notary", "NotaryQueue"), ("Courier", "DeliveryQueue")],
+    [
+        ("Examiner", "ExaminationQueue"),
+        ("Notary", "NotaryQueue"),
+        ("Courier", "DeliveryQueue"),
+        ("Ingest", "TelemetryQueue"),
+    ],
 )
 def test_a_function_reads_the_stacks_own_queue_and_reports_what_failed(merged, name, queue):
     events = assemble(merged)["Resources"][name]["Properties"]["Events"]
@@ -72,7 +78,11 @@ def test_a_function_reads_the_stacks_own_queue_and_reports_what_failed(merged, n
     source = events["Source"]["Properties"]
     assert source["Queue"] == {"Fn::GetAtt": [queue, "Arn"]}
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert source.get("ScalingConfig", {}).get("MaximumConcurrency") == {"Notary": 2, "Courier": 10}.get(name)
+    assert source.get("ScalingConfig", {}).get("MaximumConcurrency") == {
+        "Notary": 2,
+        "Courier": 10,
+        "Ingest": 10,
+    }.get(name)
 
 
 def test_the_outbox_reads_the_tables_own_stream_from_its_start_and_only_changes(merged):
@@ -163,7 +173,9 @@ def test_gateway_responses_use_the_problems_of_the_error_tree():
         assert json.loads(response["responseTemplates"]["application/json"])["type"] in known
 
 
-@pytest.mark.parametrize("name", ["api", "authorizer", "examiner", "sweeper", "notary", "outbox", "courier"])
+@pytest.mark.parametrize(
+    "name", ["api", "authorizer", "examiner", "sweeper", "notary", "outbox", "courier", "ingest"]
+)
 def test_roles_name_actions_and_resources(name):
     policy = json.loads((PROJECT / ".chalice" / f"policy-{name}.json").read_text())
 

@@ -170,6 +170,7 @@ class Stack:
             "Issuers": tokens.issuers_setting(self.key, stack=self.name),
             # Receivers that a person tries out run on this machine.
             "WebhookNetworks": "127.0.0.0/8",
+            "IngestWindowSeconds": "1",
         }
         digest = deploy.deployment_digest(package, parameters=parameters, variables=variables)
         if digest != record.deployment:

@@ -1,0 +1,190 @@
+"""Keys and item shapes of the `ledger` table.
+
+========================  ===========================  =============================================
+pk                        sk                           what
+========================  ===========================  =============================================
+``P#m#id``                ``ROW``                      a prediction: what was answered, where it lies
+``W#m#000003#2026-02-01`` ``06#on#11``                 counts of an hour, one of up to 16 shards
+``W#m#000003#2026-02-01`` ``06#late#2026-02-03#11``    counts of rows that came after it was closed
+``W#m#000003#2026-02-01`` ``06#closed``                when the hour was closed
+========================  ===========================  =============================================
+
+Sparse indexes: `cohort` (``cpk`` = ``C#m#day#s``, s of 32 by subject or id, so that a
+subject's day lies in one) and `subject` (``spk`` = ``S#pseudonym``). Times are text
+as in `items`; ``expires_at`` is epoch seconds (TTL).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.lineage.items import Item, Key, text_of, time_of
+from chalicelib.lineage.tables import TTL_ATTRIBUTE
+
+ROW = "ROW"
+ON_TIME, LATE, CLOSED = "on", "late", "closed"
+COHORT_SHARDS = 32
+SHARDS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """An hour of event time of one version; `start` is its first moment, UTC."""
+
+    model: str
+    version: int
+    start: datetime
+
+    @classmethod
+    def of(cls, model: str, version: int, at: datetime) -> Hour:
+        return cls(model, version, at.astimezone(UTC).replace(minute=0, second=0, microsecond=0))
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A prediction as the ledger keeps it.
+
+    `scores` are the bytes of its float32 scores (little-endian), `value` what was
+    answered as text; `lake` names the object that holds the row itself and `line`
+    its line there, counted from 0. `at` is event time, `subject` a pseudonym.
+    """
+
+    model: str
+    id: str
+    version: int
+    role: str
+    at: datetime
+    received_at: datetime
+    scores: bytes
+    lake: str
+    line: int
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A part of an hour's counts: `content` is an encoded summary, `revision` counts up from 1.
+
+    `known_on` is the day on which late rows came, None for rows that came in time.
+    """
+
+    hour: Hour
+    number: int
+    content: bytes
+    revision: int
+    known_on: str | None = None
+
+
+def row_key(model: str, row_id: str) -> Key:
+    return Key(f"P#{model}#{row_id}", ROW)
+
+
+def row_item(row: LedgerRow, *, expires_at: datetime) -> Item:
+    key = row_key(row.model, row.id)
+    item: Item = {
+        "pk": key.pk,
+        "sk": key.sk,
+        "kind": "row",
+        "model": row.model,
+        "id": row.id,
+        "version": row.version,
+        "role": row.role,
+        "at": text_of(row.at),
+        "received_at": text_of(row.received_at),
+        "scores": row.scores,
+        "lake": row.lake,
+        "line": row.line,
+        "cpk": f"C#{row.model}#{row.at:%Y-%m-%d}#{_cohort(row.subject or row.id):02d}",
+        "csk": row.id,
+        TTL_ATTRIBUTE: int(expires_at.timestamp()),
+    }
+    if row.subject is not None:
+        item["subject"] = row.subject
+        item["spk"] = f"S#{row.subject}"
+        item["ssk"] = f"{row.model}#{row.id}"
+    return item
+
+
+def row_from(item: Item) -> LedgerRow:
+    return LedgerRow(
+        model=item["model"],
+        id=item["id"],
+        version=item["version"],
+        role=item["role"],
+        at=time_of(item["at"]),
+        received_at=time_of(item["received_at"]),
+        scores=item["scores"],
+        lake=item["lake"],
+        line=item["line"],
+        subject=item.get("subject"),
+    )
+
+
+def window_pk(model: str, version: int, day: str) -> str:
+    return f"W#{model}#{version:06d}#{day}"
+
+
+def shard_key(hour: Hour, number: int, *, known_on: str | None) -> Key:
+    kind = ON_TIME if known_on is None else f"{LATE}#{known_on}"
+    return Key(_pk(hour), f"{hour.start:%H}#{kind}#{number:02d}")
+
+
+def shard_item(shard: Shard, *, expires_at: datetime) -> Item:
+    key = shard_key(shard.hour, shard.number, known_on=shard.known_on)
+    return {
+        "pk": key.pk,
+        "sk": key.sk,
+        "kind": "window",
+        "hour": text_of(shard.hour.start),
+        "shard": shard.number,
+        "known_on": shard.known_on,
+        "summary": shard.content,
+        "revision": shard.revision,
+        TTL_ATTRIBUTE: int(expires_at.timestamp()),
+    }
+
+
+def shard_from(item: Item, *, model: str, version: int) -> Shard:
+    return Shard(
+        hour=Hour(model, version, time_of(item["hour"])),
+        number=item["shard"],
+        content=item["summary"],
+        revision=item["revision"],
+        known_on=item["known_on"],
+    )
+
+
+def closed_key(hour: Hour) -> Key:
+    return Key(_pk(hour), f"{hour.start:%H}#{CLOSED}")
+
+
+def closed_item(hour: Hour, at: datetime, *, expires_at: datetime) -> Item:
+    key = closed_key(hour)
+    return {
+        "pk": key.pk,
+        "sk": key.sk,
+        "kind": "closed",
+        "hour": text_of(hour.start),
+        "at": text_of(at),
+        TTL_ATTRIBUTE: int(expires_at.timestamp()),
+    }
+
+
+def _pk(hour: Hour) -> str:
+    return window_pk(hour.model, hour.version, f"{hour.start:%Y-%m-%d}")
+
+
+def _cohort(key: str) -> int:
+    return hashlib.sha256(key.encode()).digest()[0] % COHORT_SHARDS
+
+
+def days_between(start: datetime, end: datetime) -> list[str]:
+    """The days (UTC) that ``[start, end)`` touches."""
+    day = start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    found = []
+    while day < end:
+        found.append(f"{day:%Y-%m-%d}")
+        day += timedelta(days=1)
+    return found
