@@ -14,11 +14,11 @@ from chalicelib.handlers import (
     examination,
     health,
     inference,
-    ingest,
     invocations,
     lineage,
     me,
     models,
+    monitoring,
     notary,
     openapi,
     outbox,
@@ -55,7 +55,7 @@ app.register_blueprint(promotions.bp)  # /v1/models/{m}/promote, /rollback, /cha
 app.register_blueprint(lineage.bp)  # /v1/models/{m}/lineage, /v1/lineage/{digest}
 app.register_blueprint(audit.bp)  # /v1/audit: entries, checkpoints, proofs
 app.register_blueprint(webhooks.bp)  # /v1/webhooks, /v1/events/redrive
-app.register_blueprint(ingest.bp)  # telemetry queue -> ingest
+app.register_blueprint(monitoring.bp)  # telemetry queue -> ingest; every 5 minutes -> watch
 app.register_blueprint(outbox.bp)  # the lineage table's stream -> outbox; delivery queue -> courier
 app.register_blueprint(notary.bp)  # notary queue -> notary: the transparency log
 app.register_blueprint(examination.bp)  # examination queue -> examiner; every 5 minutes -> sweeper

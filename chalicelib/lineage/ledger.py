@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chalicelib.lineage import ledger_items as shapes
-from chalicelib.lineage.items import LAST
+from chalicelib.lineage.items import LAST, Item, time_of
 from chalicelib.lineage.ledger_items import Hour, LedgerRow, Shard
 from chalicelib.lineage.store import Rows, Table
 from chalicelib.lineage.writes import Absent, AtRevision, CheckItem, Condition, Operation, PutItem
 from tiltyard.errors import LostRace
 
-# A transaction holds 100 operations: these, the shard, and the check that the hour is open.
-ROWS_AT_ONCE = 98
-PAGE = 1000
+# A transaction holds 100 operations: these, the shard, the check that the hour is open, and its marker.
+ROWS_AT_ONCE = 97
+# Of a day: 24 hours of 16 shards, and as many again for each day on which rows came late.
+MANY = 100_000
 
 
 class NotCounted(Exception):
@@ -25,6 +27,16 @@ class NotCounted(Exception):
         self.known = known
         self.is_closed = is_closed
         self.is_shard_lost = is_shard_lost
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """An encoded summary of (a part of) an hour; `known_on` is None for rows that came in time."""
+
+    hour: datetime
+    content: bytes
+    known_on: str | None
+    is_closed: bool
 
 
 class TableLedger:
@@ -57,6 +69,8 @@ class TableLedger:
         ]
         if shard.known_on is None:
             operations.append(CheckItem(closed, Absent()))
+            if shard.revision == 0:
+                operations.append(PutItem(shapes.marker_item(shard.hour, expires_at=expires_at), None))
         try:
             self._table.transact(operations)
         except LostRace as exc:
@@ -92,12 +106,52 @@ class TableLedger:
             return False
         return True
 
-    def shards(self, model: str, version: int, start: datetime, end: datetime) -> Iterator[Shard]:
-        """The shards of all hours in ``[start, end)``, strongly consistent, by day and hour."""
-        for day in shapes.days_between(start, end):
-            rows = Rows(shapes.window_pk(model, version, day), "0", LAST, is_consistent=True)
-            for item in self._table.query(rows, limit=24 * (PAGE + 1)):
-                if item["kind"] == "window":
-                    shard = shapes.shard_from(item, model=model, version=version)
-                    if start <= shard.hour.start < end:
-                        yield shard
+    def waiting(self, start: datetime) -> Iterator[Hour]:
+        """The versions that have rows in time of the hour that begins at `start`."""
+        rows = Rows(shapes.marker_pk(start), "0", LAST, is_consistent=True)
+        return (shapes.marker_from(item) for item in self._table.query(rows, limit=MANY))
+
+    def shards(self, hour: Hour) -> list[Shard]:
+        """The shards of the rows that came in time, strongly consistent."""
+        prefix = f"{shapes.ON_TIME}#{hour.start:%H}#"
+        return [
+            shapes.shard_from(item, model=hour.model, version=hour.version)
+            for item in self._of_day(hour.model, hour.version, f"{hour.start:%Y-%m-%d}", prefix)
+        ]
+
+    def put_merged(self, hour: Hour, content: bytes) -> None:
+        """Keep a closed hour's sum beside its shards, which don't change any more."""
+        item = shapes.merged_item(hour, content, expires_at=hour.start + self.retention)
+        self._table.transact([PutItem(item, None)])
+
+    def counts(self, model: str, version: int, day: str) -> Iterator[Counts]:
+        """All that was counted of a day's hours, late parts by the day that they became known.
+
+        Of hours that were merged their sums, of the others their shards.
+        """
+        merged = self._of_day(model, version, day, f"{shapes.MERGED}#")
+        for item in merged:
+            yield Counts(time_of(item["hour"]), item["summary"], None, is_closed=True)
+        known = {item["hour"] for item in merged}
+        for kind in (shapes.LATE, shapes.ON_TIME):
+            for item in self._of_day(model, version, day, f"{kind}#"):
+                if kind == shapes.LATE or item["hour"] not in known:
+                    yield Counts(time_of(item["hour"]), item["summary"], item["known_on"], is_closed=False)
+
+    def cursor(self) -> tuple[datetime, int] | None:
+        """The first hour that isn't closed yet, and the revision that `move_cursor` asks for."""
+        item = self._table.get(shapes.CURSOR_KEY)
+        return None if item is None else (time_of(item["hour"]), item["revision"])
+
+    def move_cursor(self, start: datetime, revision: int) -> bool:
+        """Whether it still was at `revision` (0: there was none)."""
+        condition: Condition = AtRevision(revision) if revision else Absent()
+        try:
+            self._table.transact([PutItem(shapes.cursor_item(start, revision + 1), condition)])
+        except LostRace:
+            return False
+        return True
+
+    def _of_day(self, model: str, version: int, day: str, prefix: str) -> list[Item]:
+        rows = Rows(shapes.window_pk(model, version, day), prefix, prefix + LAST, is_consistent=True)
+        return self._table.query(rows, limit=MANY)

@@ -1,13 +1,16 @@
 """Keys and item shapes of the `ledger` table.
 
-========================  ===========================  =============================================
-pk                        sk                           what
-========================  ===========================  =============================================
-``P#m#id``                ``ROW``                      a prediction: what was answered, where it lies
-``W#m#000003#2026-02-01`` ``06#on#11``                 counts of an hour, one of up to 16 shards
-``W#m#000003#2026-02-01`` ``06#late#2026-02-03#11``    counts of rows that came after it was closed
-``W#m#000003#2026-02-01`` ``06#closed``                when the hour was closed
-========================  ===========================  =============================================
+=========================  ===========================  ============================================
+pk                         sk                           what
+=========================  ===========================  ============================================
+``P#m#id``                 ``ROW``                      a prediction: what was answered, where it lies
+``W#m#000003#2026-02-01``  ``ON#06#11``                 counts of an hour, one of up to 16 shards
+``W#m#000003#2026-02-01``  ``LATE#06#2026-02-03#11``    counts of rows that came after it was closed
+``W#m#000003#2026-02-01``  ``CLOSED#06``                when the hour was closed
+``W#m#000003#2026-02-01``  ``MERGED#06``                a closed hour's shards, added up
+``HOUR#2026-02-01T06``     ``m#000003``                 that a version has rows of this hour
+``WATCH``                  ``CURSOR``                   the first hour that isn't closed yet
+=========================  ===========================  ============================================
 
 Sparse indexes: `cohort` (``cpk`` = ``C#m#day#s``, s of 32 by subject or id, so that a
 subject's day lies in one) and `subject` (``spk`` = ``S#pseudonym``). Times are text
@@ -24,7 +27,8 @@ from chalicelib.lineage.items import Item, Key, text_of, time_of
 from chalicelib.lineage.tables import TTL_ATTRIBUTE
 
 ROW = "ROW"
-ON_TIME, LATE, CLOSED = "on", "late", "closed"
+ON_TIME, LATE, CLOSED, MERGED = "ON", "LATE", "CLOSED", "MERGED"
+CURSOR_KEY = Key("WATCH", "CURSOR")
 COHORT_SHARDS = 32
 SHARDS = 16
 
@@ -36,6 +40,10 @@ class Hour:
     model: str
     version: int
     start: datetime
+
+    @property
+    def end(self) -> datetime:
+        return self.start + timedelta(hours=1)
 
     @classmethod
     def of(cls, model: str, version: int, at: datetime) -> Hour:
@@ -127,8 +135,8 @@ def window_pk(model: str, version: int, day: str) -> str:
 
 
 def shard_key(hour: Hour, number: int, *, known_on: str | None) -> Key:
-    kind = ON_TIME if known_on is None else f"{LATE}#{known_on}"
-    return Key(_pk(hour), f"{hour.start:%H}#{kind}#{number:02d}")
+    part = f"{ON_TIME}#{hour.start:%H}" if known_on is None else f"{LATE}#{hour.start:%H}#{known_on}"
+    return Key(_pk(hour), f"{part}#{number:02d}")
 
 
 def shard_item(shard: Shard, *, expires_at: datetime) -> Item:
@@ -157,7 +165,7 @@ def shard_from(item: Item, *, model: str, version: int) -> Shard:
 
 
 def closed_key(hour: Hour) -> Key:
-    return Key(_pk(hour), f"{hour.start:%H}#{CLOSED}")
+    return Key(_pk(hour), f"{CLOSED}#{hour.start:%H}")
 
 
 def closed_item(hour: Hour, at: datetime, *, expires_at: datetime) -> Item:
@@ -169,6 +177,47 @@ def closed_item(hour: Hour, at: datetime, *, expires_at: datetime) -> Item:
         "hour": text_of(hour.start),
         "at": text_of(at),
         TTL_ATTRIBUTE: int(expires_at.timestamp()),
+    }
+
+
+def merged_item(hour: Hour, content: bytes, *, expires_at: datetime) -> Item:
+    return {
+        "pk": _pk(hour),
+        "sk": f"{MERGED}#{hour.start:%H}",
+        "kind": "merged",
+        "hour": text_of(hour.start),
+        "summary": content,
+        TTL_ATTRIBUTE: int(expires_at.timestamp()),
+    }
+
+
+def marker_pk(start: datetime) -> str:
+    return f"HOUR#{start:%Y-%m-%dT%H}"
+
+
+def marker_item(hour: Hour, *, expires_at: datetime) -> Item:
+    return {
+        "pk": marker_pk(hour.start),
+        "sk": f"{hour.model}#{hour.version:06d}",
+        "kind": "marker",
+        "model": hour.model,
+        "version": hour.version,
+        "hour": text_of(hour.start),
+        TTL_ATTRIBUTE: int(expires_at.timestamp()),
+    }
+
+
+def marker_from(item: Item) -> Hour:
+    return Hour(item["model"], item["version"], time_of(item["hour"]))
+
+
+def cursor_item(start: datetime, revision: int) -> Item:
+    return {
+        "pk": CURSOR_KEY.pk,
+        "sk": CURSOR_KEY.sk,
+        "kind": "cursor",
+        "hour": text_of(start),
+        "revision": revision,
     }
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from chalicelib.lineage.ledger import ROWS_AT_ONCE, NotCounted
 from chalicelib.lineage.ledger_items import SHARDS, Hour, LedgerRow, Shard
 from chalicelib.monitoring.counting import Counter, Counters
-from chalicelib.monitoring.rows import Row, lake_object, rows_of
+from chalicelib.monitoring.rows import GRACE, Row, lake_object, rows_of
 from chalicelib.ports import Lake, Ledger, SpoolReader
 from chalicelib.serving.telemetry import decode
 from tiltyard.errors import MalformedRequest, Unavailable
@@ -128,7 +128,7 @@ class Ingest:
         lake = lake_object(rows)
         self._lake.write(lake.key, lake.content)
         lines = {row.id: number for number, row in enumerate(rows)}
-        is_closed = self._ledger.is_closed(place.hour)
+        is_closed = self._now >= place.hour.end + GRACE or self._ledger.is_closed(place.hour)
         for chunk in _chunks(rows):
             self._store_chunk(place, chunk, lines, lake.key, counter, taken, is_closed=is_closed)
 

@@ -17,6 +17,9 @@ from tiltyard.errors import MalformedRequest
 SKEW = timedelta(minutes=5)
 """How far ahead of our clock an event time may be: clocks differ, and nothing happens in advance."""
 
+GRACE = timedelta(minutes=15)
+"""After its end an hour waits so long for its rows; then it is closed, and what comes is late."""
+
 DIRECT = "direct"
 
 

@@ -174,7 +174,7 @@ def test_gateway_responses_use_the_problems_of_the_error_tree():
 
 
 @pytest.mark.parametrize(
-    "name", ["api", "authorizer", "examiner", "sweeper", "notary", "outbox", "courier", "ingest"]
+    "name", ["api", "authorizer", "examiner", "sweeper", "notary", "outbox", "courier", "ingest", "watch"]
 )
 def test_roles_name_actions_and_resources(name):
     policy = json.loads((PROJECT / ".chalice" / f"policy-{name}.json").read_text())

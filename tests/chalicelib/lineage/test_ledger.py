@@ -97,20 +97,43 @@ def test_as_many_rows_as_are_promised_fit_a_transaction(ledger):
     assert len(ledger.known("delays", [str(number) for number in range(200)])) == ROWS_AT_ONCE
 
 
-def test_shards_are_found_by_the_hours_they_count(ledger):
-    hours = [Hour.of("delays", 3, AT + timedelta(hours=step)) for step in (0, 1, 18, 19, 48)]
-    for number, hour in enumerate(hours):
-        ledger.add([row(str(number))], Shard(hour, number, b"c%d" % number, 0))
-    ledger.add([row("late")], Shard(hours[1], 2, b"late", 0, "2026-02-09"))
-    ledger.close(hours[0], AT)
+def test_the_hours_that_have_rows_in_time_are_known(ledger):
+    other = replace(HOUR, model="fraud", version=12)
+    ledger.add([row("a")], shard())
+    ledger.add([row("b")], shard(number=8))
+    ledger.add([row("c", model="fraud")], Shard(other, 1, b"c", 0))
+    ledger.add([row("d")], Shard(replace(HOUR, start=HOUR.end), 1, b"c", 0, "2026-02-03"))
 
-    found = list(ledger.shards("delays", 3, hours[0].start, hours[3].start))
+    assert list(ledger.waiting(HOUR.start)) == [HOUR, other]
+    assert list(ledger.waiting(HOUR.end)) == []
+    assert [found.number for found in ledger.shards(HOUR)] == [7, 8]
+    assert ledger.shards(replace(HOUR, version=4)) == []
 
-    assert [(item.hour, item.content) for item in found] == [
-        (hours[0], b"c0"),
-        (hours[1], b"late"),
-        (hours[1], b"c1"),
-        (hours[2], b"c2"),
+
+def test_a_days_counts_are_sums_of_merged_hours_and_shards_of_the_others(ledger):
+    following = replace(HOUR, start=HOUR.end)
+    ledger.add([row("a")], shard(b"first"))
+    ledger.add([row("b")], shard(b"second", number=8))
+    ledger.add([row("c")], Shard(following, 1, b"open", 0))
+    ledger.add([row("d")], shard(b"late", known_on="2026-02-03"))
+    ledger.put_merged(HOUR, b"sum")
+
+    found = [
+        (counts.hour, counts.content, counts.known_on, counts.is_closed)
+        for counts in ledger.counts("delays", 3, "2026-02-01")
     ]
-    assert list(ledger.shards("delays", 4, hours[0].start, hours[3].start)) == []
-    assert list(ledger.shards("delays", 3, hours[0].start, hours[0].start)) == []
+
+    assert found == [
+        (HOUR.start, b"sum", None, True),
+        (HOUR.start, b"late", "2026-02-03", False),
+        (following.start, b"open", None, False),
+    ]
+    assert list(ledger.counts("delays", 3, "2026-02-02")) == []
+
+
+def test_the_cursor_is_moved_by_one_watch_at_a_time(ledger):
+    assert ledger.cursor() is None
+    assert ledger.move_cursor(HOUR.start, 0)
+    assert not ledger.move_cursor(HOUR.end, 0)
+    assert ledger.move_cursor(HOUR.end, 1)
+    assert ledger.cursor() == (HOUR.end, 2)

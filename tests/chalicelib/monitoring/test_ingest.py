@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import orjson
@@ -22,6 +23,7 @@ from tiltyard.errors import Unavailable
 from tiltyard.stats.summary import Summary
 
 START = "2026-02-01T06:00:00Z"
+NOW = datetime(2026, 2, 1, 7, 10, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -32,7 +34,8 @@ def stage():
 
 def serving(at_hand, gateway):
     """A champion that answers; `ask` sends rows and `messages` takes what the predictor queued."""
-    token = token_of("scientist", "engineer", "caller")
+    at_hand.now = NOW
+    token = token_of("scientist", "engineer", "caller", exp=NOW + timedelta(days=4000))
     gateway.call("POST", "/v1/models", {"name": "delays", "team": "airport", "task": "binary"}, token=token)
     bundle = profiled_bundle()
     at_hand.upload(bundle)
@@ -127,7 +130,7 @@ def test_a_poison_message_comes_again_and_keeps_nobody_waiting(stage):
 
 
 def test_hours_are_counted_apart(stage):
-    times = ["2026-02-01T06:59:59Z", "2026-02-01T07:00:00Z", "2026-02-01T08:30:00+01:00"]
+    times = ["2026-02-01T06:59:59Z", "2026-02-01T07:00:00Z", "2026-02-01T08:05:00+01:00"]
     stage.ask([{"a": 1.0, "b": 2.0}] * 3, at=times)
     run(stage.messages())
 
@@ -228,7 +231,7 @@ def test_whatever_comes_twice_regrouped_late_or_breaks_off_counts_once(data):
         made = 0
         for size in sizes:
             ids = [f"row-{made + n}" for n in range(size)]
-            times = [f"2026-02-01T0{data.draw(st.integers(1, 3))}:30:00Z" for _ in range(size)]
+            times = [f"2026-02-01T0{data.draw(st.integers(5, 7))}:05:00Z" for _ in range(size)]
             stage.ask([{"a": float(made + n), "b": 1.0} for n in range(size)], ids=ids, at=times)
             made += size
         waiting = stage.messages()
@@ -241,7 +244,7 @@ def test_whatever_comes_twice_regrouped_late_or_breaks_off_counts_once(data):
             when = data.draw(st.lists(st.sampled_from(["before", "after", "never"]), max_size=4))
             at_hand.ledger = Breaking(real, when if rounds < 6 else [])
             if data.draw(st.booleans()):
-                hour = Hour.of("delays", 1, at_hand.clock().replace(year=2026, month=2, day=1, hour=2))
+                hour = Hour.of("delays", 1, at_hand.clock().replace(hour=6))
                 real.close(hour, at_hand.clock())
             waiting = waiting[cut:] + run(waiting[:cut])
             rounds += 1

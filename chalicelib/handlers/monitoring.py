@@ -1,4 +1,4 @@
-"""The ingest function: batches of telemetry from the queue."""
+"""Monitoring's functions: telemetry from the queue (`ingest`), and hours that are due (`watch`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
-from chalice.app import Blueprint, SQSEvent
+from chalice.app import Blueprint, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib.bootstrap import Container, container
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 bp = Blueprint(__name__)
 log = logging.getLogger("tiltyard.ingest")
+
+# Left for the hour at hand once the time is found to be short.
+MARGIN_MS = 15_000
 
 
 # The packaging points this at the stack's own queue, and says how long telemetry is collected.
@@ -32,7 +35,7 @@ def ingest(event: SQSEvent) -> dict[str, Any]:
     at_hand = container()
     batch = event.to_dict()
     taken = Ingest(
-        _counters(at_hand), at_hand.ledger, at_hand.lake, at_hand.spool_reader, now=at_hand.clock()
+        counters(at_hand), at_hand.ledger, at_hand.lake, at_hand.spool_reader, now=at_hand.clock()
     ).take([Message(record["messageId"], record["body"]) for record in batch["Records"]])
     log.info(
         "%d rows counted, %d of them late; %d were known, %d too old; %d messages failed",
@@ -52,8 +55,26 @@ def ingest(event: SQSEvent) -> dict[str, Any]:
     return dict(process_partial_response(batch, told, processor))
 
 
+@bp.schedule(Rate(5, unit=Rate.MINUTES), name="watch")
+def watch(event: CloudWatchEvent) -> dict[str, Any]:
+    """Close the hours that are due."""
+    from chalicelib.monitoring import closing
+
+    at_hand = container()
+    context: Any = event.context
+    closed = closing.close_due(
+        at_hand.ledger,
+        at_hand.lineage,
+        counters(at_hand),
+        now=at_hand.clock(),
+        is_time_left=lambda: context is None or context.get_remaining_time_in_millis() > MARGIN_MS,
+    )
+    log.info("closed %d hours of versions", closed)
+    return {"closed": closed}
+
+
 @functools.lru_cache(maxsize=1)
-def _counters(at_hand: Container) -> Counters:
+def counters(at_hand: Container) -> Counters:
     """Kept, for the next batch is of the same versions."""
     from chalicelib.monitoring.counting import Counters
 

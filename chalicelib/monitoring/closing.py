@@ -1,0 +1,67 @@
+"""Hours are closed 15 minutes after their end, each once, and their shards added up.
+
+What is closed is frozen: what the watch finds in it can be found again from what is
+stored, and rows that come later amend figures without changing what was decided.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from chalicelib.lineage.ledger_items import Hour
+from chalicelib.monitoring.counting import Counters
+from chalicelib.monitoring.rows import GRACE
+from chalicelib.ports import Ledger, LineageStore
+from tiltyard.stats.summary import Summary
+
+log = logging.getLogger("tiltyard.watch")
+
+HOUR = timedelta(hours=1)
+# Where a stage begins that has no cursor yet: rows of older hours are late.
+BACK = timedelta(days=2)
+
+
+def close_due(
+    ledger: Ledger,
+    lineage: LineageStore,
+    counters: Counters,
+    *,
+    now: datetime,
+    is_time_left: Callable[[], bool] = lambda: True,
+) -> int:
+    """Close every hour that is due, in order; returns how many of a version were closed.
+
+    Resumable anywhere: the cursor moves past an hour once all of it is closed, and
+    closing or merging one again changes nothing.
+    """
+    at = ledger.cursor()
+    start, revision = at or (_floor(now - BACK), 0)
+    closed = 0
+    while start + HOUR + GRACE <= now and is_time_left():
+        for hour in ledger.waiting(start):
+            closed += _close(ledger, lineage, counters, hour, now=now)
+        start += HOUR
+        if not ledger.move_cursor(start, revision):
+            return closed  # another watch is at work
+        revision += 1
+    return closed
+
+
+def _close(ledger: Ledger, lineage: LineageStore, counters: Counters, hour: Hour, *, now: datetime) -> bool:
+    is_new = ledger.close(hour, now)
+    version = lineage.version(hour.model, hour.version)
+    if version is None:
+        log.error("version %d of %s has counts and isn't there", hour.version, hour.model)
+        return is_new
+    layout = counters.of(hour.model, hour.version, version.digest).layout
+    total = Summary.empty(layout)
+    for shard in ledger.shards(hour):
+        total += Summary.decode(shard.content, layout)
+    ledger.put_merged(hour, total.encode())
+    return is_new
+
+
+def _floor(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
