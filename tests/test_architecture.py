@@ -90,6 +90,8 @@ LATE_MODULES = (
     "chalicelib.handlers.audit_schemas",
     "chalicelib.handlers.webhook_operations",
     "chalicelib.handlers.webhook_schemas",
+    "chalicelib.handlers.series_operations",
+    "chalicelib.handlers.series_schemas",
     "chalicelib.handlers.tokens",
 )
 HEAVY = ("pydantic", "jwt", "cryptography", "boto3", "chalicelib.aws", *LATE_MODULES)

@@ -80,6 +80,20 @@ _PARAMETERS: dict[str, JSON] = {
         "schema": {"type": "string"},
         "description": "An index (with a model, a change's number) or a time",
     },
+    "to": {
+        "in": "query",
+        "schema": {"type": "string", "format": "date-time"},
+        "description": "The end, now when left out",
+    },
+    "step": {
+        "in": "query",
+        "schema": {"type": "string", "enum": ["hour", "day", "week"], "default": "day"},
+    },
+    "known_on": {
+        "in": "query",
+        "schema": {"type": "string", "format": "date"},
+        "description": "Leaves out rows that became known after that day",
+    },
     "size": {
         "in": "query",
         "schema": {"type": "integer", "minimum": 0},

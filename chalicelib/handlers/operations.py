@@ -7,6 +7,7 @@ from chalicelib.handlers import (
     lineage_operations,
     protocol_schemas,
     schemas,
+    series_operations,
     webhook_operations,
 )
 from chalicelib.handlers.access import (
@@ -324,4 +325,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *lineage_operations.OPERATIONS,
     *audit_operations.OPERATIONS,
     *webhook_operations.OPERATIONS,
+    *series_operations.OPERATIONS,
 )

@@ -36,6 +36,7 @@ from tiltyard.client.registration import (
     wait_for,
 )
 from tiltyard.client.rows import Frame, Request, Row, Time
+from tiltyard.client.series import SeriesCalls
 from tiltyard.client.transport import Token, Transport
 from tiltyard.client.webhooks import WebhookCalls
 from tiltyard.contract.signature import Task
@@ -45,7 +46,7 @@ from tiltyard.training.options import Options
 PAGE = 200
 
 
-class Client(LineageCalls, AuditCalls, WebhookCalls):
+class Client(LineageCalls, AuditCalls, WebhookCalls, SeriesCalls):
     """Talks to one Tiltyard; safe to share between threads.
 
     Parameters

@@ -1,0 +1,93 @@
+"""What production looked like over time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from chalice.app import Blueprint
+
+from chalicelib.handlers.access import READ
+from chalicelib.handlers.authorizer import bearer
+from chalicelib.handlers.monitoring import counters
+from chalicelib.handlers.problems import problem_details
+from chalicelib.handlers.requests import Call, moment, open_call, query
+from tiltyard.audit.entry import canonical_time
+from tiltyard.errors import MalformedRequest, NotFound
+
+if TYPE_CHECKING:
+    from chalicelib.lineage.records import Version
+    from chalicelib.monitoring.series import Span, Window
+
+bp = Blueprint(__name__)
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,5}")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+@bp.route("/v1/models/{model}/quality", methods=["GET"], authorizer=bearer)
+@problem_details
+def read_quality(model: str) -> dict[str, Any]:
+    """Data quality by window: missing, unseen, out of range, coerced, late; actions and rules."""
+    from chalicelib.monitoring.quality import quality, reference
+    from chalicelib.monitoring.series import windows
+
+    call = open_call(bp.current_request)
+    version = _version(call, call.model(model, READ).name)
+    span = _span(call)
+    counter = counters(call.at_hand).of(version.model, version.number, version.digest)
+    found = windows(call.at_hand.ledger, counter, version.model, version.number, span)
+    return {
+        **_about(version, span),
+        "reference": {"missing": dict(reference(counter))},
+        "windows": [{**_window(window), **asdict(quality(window.summary))} for window in found],
+    }
+
+
+def _about(version: Version, span: Span) -> dict[str, Any]:
+    return {
+        "model": version.model,
+        "version": version.number,
+        "step": span.step,
+        "known_on": span.known_on,
+    }
+
+
+def _window(window: Window) -> dict[str, Any]:
+    return {
+        "start": canonical_time(window.start),
+        "end": canonical_time(window.end),
+        "rows": window.summary.rows,
+        "late": window.late,
+        "hours": window.hours,
+        "closed": window.closed,
+    }
+
+
+def _version(call: Call, model: str) -> Version:
+    """The version that ``?version=`` names, or the champion."""
+    from chalicelib.registry.service import find_version
+
+    given = query(call.request, "version")
+    if given is not None:
+        if not _NUMBER.fullmatch(given):
+            raise MalformedRequest("version must be a version's number.")
+        return find_version(call.at_hand.lineage, model, int(given))
+    pointer = call.at_hand.lineage.pointer(model)
+    if pointer is None or pointer.champion is None:
+        raise NotFound(f"{model!r} has no champion yet; name a version: ?version=1.")
+    return find_version(call.at_hand.lineage, model, pointer.champion.version)
+
+
+def _span(call: Call) -> Span:
+    from chalicelib.monitoring.series import STEPS, Span
+
+    request = call.request
+    step = query(request, "step") or "day"
+    if step not in STEPS:
+        raise MalformedRequest(f"step must be one of {', '.join(STEPS)}.")
+    known_on = query(request, "known_on")
+    if known_on is not None and not _DAY.fullmatch(known_on):
+        raise MalformedRequest("known_on must be a day: 2026-01-31.")
+    return Span.of(moment(request, "from"), moment(request, "to"), step, known_on, now=call.now)

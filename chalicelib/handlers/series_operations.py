@@ -1,0 +1,23 @@
+"""The monitoring routes in the OpenAPI document's table."""
+
+from __future__ import annotations
+
+from chalicelib.handlers import series_schemas
+from chalicelib.handlers.access import READ
+from chalicelib.handlers.operation import Operation
+from tiltyard.errors import InvalidInput
+
+SPAN = ("from", "to", "step", "version", "known_on")
+
+OPERATIONS = (
+    Operation(
+        "get",
+        "/v1/models/{model}/quality",
+        "readQuality",
+        "Data quality by hour, day or week",
+        {200: series_schemas.Quality},
+        READ,
+        parameters=SPAN,
+        problems=(InvalidInput,),
+    ),
+)

@@ -1,0 +1,80 @@
+"""What production looked like, through the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+from tiltyard.client.registration import model_path
+from tiltyard.client.transport import Transport
+
+Step = Literal["hour", "day", "week"]
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Windows of a version by time; `body` is the service's whole answer.
+
+    Each window is a mapping with `start`, `end`, `rows`, `late`, and what was asked for.
+    """
+
+    model: str
+    version: int
+    step: str
+    windows: Sequence[Body]
+    body: Body
+
+    @classmethod
+    def of(cls, body: Body) -> Series:
+        return cls(body["model"], body["version"], body["step"], tuple(body["windows"]), body)
+
+
+class SeriesCalls:
+    """The client's calls on monitoring."""
+
+    _http: Transport
+
+    def quality(
+        self,
+        name: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        step: Step = "day",
+        version: int | None = None,
+        known_on: date | None = None,
+    ) -> Series:
+        """Data quality of the champion (or of `version`) by window.
+
+        Without `start`, the last 48 hours, 30 days or 13 weeks. Times without a zone
+        are UTC. `known_on` leaves out rows that became known after that day.
+        """
+        return self._series("quality", name, start, end, step, version, known_on)
+
+    def _series(
+        self,
+        what: str,
+        name: str,
+        start: datetime | None,
+        end: datetime | None,
+        step: Step,
+        version: int | None,
+        known_on: date | None,
+    ) -> Series:
+        given: dict[str, str | int | None] = {
+            "from": _text(start),
+            "to": _text(end),
+            "step": step,
+            "version": version,
+            "known_on": None if known_on is None else f"{known_on:%Y-%m-%d}",
+        }
+        return Series.of(self._http.get(f"{model_path(name)}/{what}", **given).body)
+
+
+def _text(at: datetime | None) -> str | None:
+    if at is None:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
