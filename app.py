@@ -55,7 +55,7 @@ app.register_blueprint(policies.bp)  # /v1/models/{m}/policy
 app.register_blueprint(promotions.bp)  # /v1/models/{m}/promote, /rollback, /champion, /timeline
 app.register_blueprint(lineage.bp)  # /v1/models/{m}/lineage, /v1/lineage/{digest}
 app.register_blueprint(audit.bp)  # /v1/audit: entries, checkpoints, proofs
-app.register_blueprint(series.bp)  # /v1/models/{m}/quality
+app.register_blueprint(series.bp)  # /v1/models/{m}/drift, /quality
 app.register_blueprint(webhooks.bp)  # /v1/webhooks, /v1/events/redrive
 app.register_blueprint(monitoring.bp)  # telemetry queue -> ingest; every 5 minutes -> watch
 app.register_blueprint(outbox.bp)  # the lineage table's stream -> outbox; delivery queue -> courier

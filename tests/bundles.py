@@ -105,15 +105,23 @@ def bundle_of(
 def profiled_bundle(weights: tuple[float, float] = (0.5, -0.25)) -> Bundle:
     """`logistic_bundle` with a profile that windows are counted by."""
     bundle = logistic_bundle(weights)
-    a = {"kind": "number", "edges": [0.0, 2.5, 5.0, 10.0], "counts": [15, 10, 25], "means": [1.0, 4.0, 8.0]}
-    b = {"kind": "number", "edges": [0.0, 2.5, 4.9], "counts": [25, 25], "means": [1.2, 3.7]}
+    a = {
+        "kind": "number",
+        "edges": [0.0, 2.5, 5.0, 10.0],
+        "counts": [1500, 1000, 2500],
+        "means": [1.0, 4.0, 8.0],
+    }
+    b = {"kind": "number", "edges": [0.0, 2.5, 4.9], "counts": [2500, 2500], "means": [1.2, 3.7]}
     none = {"missing": 0, "below": 0, "above": 0}
     profile = {
         "columns": {"a": {**a, **none}, "b": {**b, **none}},
-        "score": {"edges": [0.0, 0.25, 0.5, 0.75, 1.0], "counts": [[5, 5, 5, 5], [5, 5, 10, 10]]},
+        "score": {
+            "edges": [0.0, 0.25, 0.5, 0.75, 1.0],
+            "counts": [[500, 500, 500, 500], [500, 500, 1000, 1000]],
+        },
     }
     parts = {name: bundle.files[name] for name in (MODEL, SIGNATURE, REFERENCE, PARITY)}
-    parts[PROFILE] = canonical({"format": 1, "rows": 50, "target": {}, **profile})
+    parts[PROFILE] = canonical({"format": 1, "rows": 5000, "target": {}, **profile})
     return Bundle.seal(parts, about={"task": "binary"})
 
 

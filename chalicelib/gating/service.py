@@ -36,6 +36,8 @@ from tiltyard.errors import Conflict, LostRace, NotFound
 from tiltyard.runtime.bundle import SIGNATURE, SIZE_LIMITS
 from tiltyard.runtime.policy import check_fit, parse
 
+_PAGE = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -159,6 +161,18 @@ def timeline(
         periods.append(Period(reign, ended_at))
         ended_at = reign.started_at
     return Page(tuple(periods), page.next)
+
+
+def first_reign(lineage: LineageStore, version: Version) -> datetime | None:
+    """When a version first became champion; None when it never did."""
+    first, cursor = None, None
+    while True:
+        page = lineage.reigns(version.model, limit=_PAGE, cursor=cursor)
+        of_version = (reign.started_at for reign in reversed(page.items) if reign.version == version.number)
+        first = next(of_version, first)
+        cursor = page.next
+        if cursor is None:
+            return first
 
 
 def _swap(

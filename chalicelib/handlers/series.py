@@ -19,6 +19,7 @@ from tiltyard.errors import MalformedRequest, NotFound
 if TYPE_CHECKING:
     from chalicelib.lineage.records import Version
     from chalicelib.monitoring.series import Span, Window
+    from tiltyard.stats.budget import Verdict
 
 bp = Blueprint(__name__)
 
@@ -43,6 +44,46 @@ def read_quality(model: str) -> dict[str, Any]:
         "reference": {"missing": dict(reference(counter))},
         "windows": [{**_window(window), **asdict(quality(window.summary))} for window in found],
     }
+
+
+@bp.route("/v1/models/{model}/drift", methods=["GET"], authorizer=bearer)
+@problem_details
+def read_drift(model: str) -> dict[str, Any]:
+    """Drift of every column and of the prediction by window, with verdicts."""
+    from chalicelib.gating.service import first_reign
+    from chalicelib.monitoring.drifting import calibrate, features, verdicts
+    from chalicelib.monitoring.series import windows
+    from tiltyard.stats.budget import Budget
+
+    call = open_call(bp.current_request)
+    version = _version(call, call.model(model, READ).name)
+    span, budget, at_hand = _span(call), Budget(), call.at_hand
+    counter = counters(at_hand).of(version.model, version.number, version.digest)
+    begun = first_reign(at_hand.lineage, version) or version.registered_at
+    calibration = calibrate(at_hand.ledger, counter, version.model, version.number, span.step, begun)
+    of = features(counter)
+    found = windows(at_hand.ledger, counter, version.model, version.number, span)
+    return {
+        **_about(version, span),
+        "budget": {"alerts_a_year": budget.alerts_a_year, "smallest_effect": budget.smallest_effect},
+        "overdispersion": {feature.name: calibration.get(feature.name) for feature in of},
+        "windows": [
+            {
+                **_window(window),
+                "features": {
+                    name: _verdict(verdict)
+                    for name, verdict in verdicts(window, of, span.step, budget, calibration).items()
+                },
+            }
+            for window in found
+        ],
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    said = asdict(verdict)
+    del said["overdispersion"]  # one a feature, told once
+    return said
 
 
 def _about(version: Version, span: Span) -> dict[str, Any]:

@@ -12,6 +12,16 @@ SPAN = ("from", "to", "step", "version", "known_on")
 OPERATIONS = (
     Operation(
         "get",
+        "/v1/models/{model}/drift",
+        "readDrift",
+        "Drift of every column and of the prediction, with verdicts",
+        {200: series_schemas.Drift},
+        READ,
+        parameters=SPAN,
+        problems=(InvalidInput,),
+    ),
+    Operation(
+        "get",
         "/v1/models/{model}/quality",
         "readQuality",
         "Data quality by hour, day or week",

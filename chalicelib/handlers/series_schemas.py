@@ -43,6 +43,33 @@ class QualityWindow(Window):
     ahead: int = Field(ge=0, description="Rows whose caller named a time that was still to come")
 
 
+class Verdict(_Schema):
+    state: Literal["steady", "drift", "small", "too few rows", "uncalibrated", "not tested"]
+    rows: Rows
+    effect: float = Field(description="PSI beyond what noise gives")
+    psi: float
+    psi_threshold: float | None = Field(description="What noise alone exceeds with probability `threshold`")
+    chi_square: float
+    chi_square_p: float
+    z: float | None = Field(description="Of the mean; null where values have no order")
+    z_p: float | None
+    shift: float | None = Field(description="Of the mean, in standard deviations of the reference")
+    jensen_shannon: float
+    kolmogorov_smirnov: float | None
+    wasserstein: float | None = Field(description="In the column's unit")
+    threshold: float = Field(description="The p-value that both tests are held against")
+    is_scaled: bool
+
+
+class DriftWindow(Window):
+    features: dict[str, Verdict] = Field(description="By column, and `prediction`")
+
+
+class DriftBudget(_Schema):
+    alerts_a_year: float = Field(description="False alerts a feature and year, at most")
+    smallest_effect: float
+
+
 class QualityReference(_Schema):
     missing: dict[str, float]
 
@@ -52,6 +79,12 @@ class _Series(_Schema):
     version: Number
     step: Literal["hour", "day", "week"]
     known_on: str | None
+
+
+class Drift(_Series):
+    budget: DriftBudget
+    overdispersion: dict[str, float | None] = Field(description="By feature; null until calibrated")
+    windows: list[DriftWindow]
 
 
 class Quality(_Series):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter as Tally
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ KEPT = 50
 class Counter:
     """Counts rows of one version."""
 
-    def __init__(self, signature: Signature, profile: dict[str, object]) -> None:
+    def __init__(self, signature: Signature, profile: Mapping[str, Any]) -> None:
         personal = frozenset(column.name for column in signature.columns if column.is_personal)
         self.signature = signature
         self.profile = profile

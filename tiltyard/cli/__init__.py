@@ -18,6 +18,7 @@ _GROUPS = {
     "alias": "tiltyard.cli.alias:alias",
     "audit": "tiltyard.cli.audit:audit",
     "champion": "tiltyard.cli.champion:champion",
+    "drift": "tiltyard.cli.drift:drift",
     "lineage": "tiltyard.cli.lineage:lineage",
     "local": "tiltyard.cli.local:local",
     "model": "tiltyard.cli.model:model",

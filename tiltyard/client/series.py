@@ -54,6 +54,19 @@ class SeriesCalls:
         """
         return self._series("quality", name, start, end, step, version, known_on)
 
+    def drift(
+        self,
+        name: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        step: Step = "day",
+        version: int | None = None,
+        known_on: date | None = None,
+    ) -> Series:
+        """Drift of every column and of the prediction by window, with verdicts; asked for like `quality`."""
+        return self._series("drift", name, start, end, step, version, known_on)
+
     def _series(
         self,
         what: str,

@@ -1,0 +1,128 @@
+"""Has production drifted from the held-out rows? A verdict a column and window, from counts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from chalicelib.monitoring.counting import Counter
+from chalicelib.monitoring.series import LENGTHS, Span, Step, Window, floor, windows
+from chalicelib.ports import Ledger
+from tiltyard.stats import drift
+from tiltyard.stats.budget import Budget, Verdict, judge
+from tiltyard.stats.layout import NumberCells
+from tiltyard.stats.summary import Summary
+
+PREDICTION = "prediction"
+"""The score's name among the features; no column can have it, for columns aren't called so here."""
+
+CALIBRATION_WINDOWS = 8
+_SCORE_CELLS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """What is compared: a column, or the score. `places` are where its cells lie; None without an order."""
+
+    name: str
+    reference: Sequence[int]
+    places: Sequence[float] | None
+    is_calendar: bool = False
+
+
+def features(counter: Counter) -> list[Feature]:
+    """The columns of a version's profile by name, then its score."""
+    roles = {column.name: column.role for column in counter.signature.columns}
+    found = [
+        Feature(
+            cells.name,
+            counter.reference(cells.name),
+            _places(cells, counter.profile["columns"][cells.name])
+            if isinstance(cells, NumberCells)
+            else None,
+            is_calendar=roles.get(cells.name) == "calendar",
+        )
+        for cells in counter.layout.columns
+    ]
+    score = _score(counter)
+    return found if score is None else [*found, score]
+
+
+def counts_of(feature: Feature, summary: Summary) -> Sequence[int]:
+    if feature.name == PREDICTION:
+        return _coarse(summary.scores)
+    return summary.cells[feature.name]
+
+
+def calibrate(
+    ledger: Ledger, counter: Counter, model: str, version: int, step: Step, begun: datetime
+) -> Mapping[str, float]:
+    """Each feature's overdispersion at a scale, by the first 8 windows after a version's first reign began.
+
+    Empty until 8 of them are closed and have rows.
+    """
+    start = floor(begun, step)
+    span = Span(start, start + (CALIBRATION_WINDOWS + 1) * LENGTHS[step], step)
+    # The window in which the reign began holds a part of its time only.
+    whole = [window for window in windows(ledger, counter, model, version, span) if window.start >= begun]
+    settled = [window for window in whole if window.summary.rows and window.closed == window.hours]
+    if len(settled) < CALIBRATION_WINDOWS:
+        return {}
+    return {
+        feature.name: drift.overdispersion([counts_of(feature, window.summary) for window in settled])
+        for feature in features(counter)
+    }
+
+
+def verdicts(
+    window: Window, of: Sequence[Feature], step: Step, budget: Budget, calibration: Mapping[str, float]
+) -> dict[str, Verdict]:
+    """A window's verdicts by feature. Calendar columns are judged by whole weeks only."""
+    found = {}
+    for feature in of:
+        found[feature.name] = judge(
+            feature.reference,
+            counts_of(feature, window.summary),
+            scale=step,
+            budget=budget,
+            overdispersion=calibration.get(feature.name),
+            places=feature.places,
+            is_tested=step == "week" or not feature.is_calendar,
+        )
+    return found
+
+
+def _places(cells: NumberCells, column: Mapping[str, Any]) -> list[float] | None:
+    """The bins' means, then the edges for what lies below and above."""
+    if not cells.bins:
+        return None
+    return [*column["means"], cells.edges[0], cells.edges[-1]]
+
+
+def _score(counter: Counter) -> Feature | None:
+    score = counter.profile["score"]
+    if not counter.layout.score_edges:
+        return None
+    reference = [sum(counts) for counts in zip(*score["counts"], strict=True)]
+    edges = counter.layout.score_edges
+    middles = [(low + high) / 2 for low, high in pairwise(edges)]
+    places = [*_coarse_places(middles), edges[0], edges[-1]]
+    return Feature(PREDICTION, _coarse([*reference, 0, 0]), places)
+
+
+def _groups(size: int) -> list[range]:
+    """The score's bins in about 20 runs of neighbours."""
+    width = max(1, -(-size // _SCORE_CELLS))
+    return [range(start, min(start + width, size)) for start in range(0, size, width)]
+
+
+def _coarse(counts: Sequence[int]) -> list[int]:
+    *bins, below, above = counts
+    return [*(sum(bins[i] for i in group) for group in _groups(len(bins))), below, above]
+
+
+def _coarse_places(middles: Sequence[float]) -> list[float]:
+    return [sum(middles[i] for i in group) / len(group) for group in _groups(len(middles))]
