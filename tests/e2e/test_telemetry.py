@@ -38,3 +38,44 @@ def test_every_row_of_a_request_is_stored_once(live, champion):
     lines = [json.loads(line) for line in gzip.decompress(content).splitlines()]
     assert lines[int(item["line"]["N"])]["id"] == ids[-1]
     assert {line["id"] for line in lines} >= set(ids)
+
+
+def test_what_was_counted_is_told_by_window(live, champion):
+    rows = pd.DataFrame({"height": np.linspace(-2, 2, 300), "width": np.full(300, 0.5)})
+    with live.client("caller", "viewer") as client:
+        client.predict(champion, rows)
+        counted = waited_for(
+            lambda: [w for w in client.quality(champion, step="hour").windows if w["rows"] >= 300]
+        )
+        drift = client.drift(champion, step="hour")
+
+    assert set(counted[-1]["columns"]) == {"height", "width"}
+    assert set(drift.windows[-1]["features"]) == {"height", "width", "prediction"}
+    assert sum(window["rows"] for window in drift.windows) >= 300
+
+
+def test_the_watch_closes_what_is_due(live, champion):
+    functions = live.aws("lambda")
+    (name,) = [
+        found["FunctionName"]
+        for found in functions.list_functions()["Functions"]
+        if "-Watch-" in found["FunctionName"]
+    ]
+
+    # As a schedule of EventBridge sends it.
+    event = {
+        "version": "0",
+        "id": "watch-1",
+        "account": "000000000000",
+        "time": "2026-02-01T06:15:00Z",
+        "region": "us-east-1",
+        "source": "aws.events",
+        "detail-type": "Scheduled Event",
+        "resources": [],
+        "detail": {},
+    }
+    answer = functions.invoke(FunctionName=name, Payload=json.dumps(event).encode())
+    said = json.loads(answer["Payload"].read())
+
+    assert "FunctionError" not in answer, said
+    assert said["closed"] >= 0
