@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         LogSigner,
         Pseudonyms,
         Queue,
+        Sealer,
         Spool,
         SpoolReader,
     )
@@ -140,6 +141,12 @@ class Container:
         from chalicelib import aws
 
         return aws.open_spool(self.settings)
+
+    @cached_property
+    def sealer(self) -> Sealer:
+        from chalicelib import aws
+
+        return aws.open_sealer(self.settings)
 
     @cached_property
     def spool_reader(self) -> SpoolReader:

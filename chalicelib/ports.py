@@ -212,8 +212,20 @@ class Spool(Protocol):
     def write(self, key: str, content: bytes) -> None: ...
 
 
+class Sealer(Protocol):
+    """Encrypts for whoever holds the stage's telemetry key."""
+
+    def seal(self, content: bytes) -> str:
+        """Text that only `unseal` makes sense of."""
+        ...
+
+
 class SpoolReader(Protocol):
     """The spool from its other end."""
+
+    def unsent(self, limit: int) -> Sequence[str]:
+        """Keys of records that no message names yet, at most `limit` of them."""
+        ...
 
     def read(self, key: str) -> bytes | None:
         """None when it isn't there (any more)."""

@@ -155,6 +155,9 @@ class MemorySpool:
     def delete(self, key: str) -> None:
         self.stored.pop(key, None)
 
+    def unsent(self, limit: int) -> Sequence[str]:
+        return list(self.keys("unsent/"))[:limit]
+
     def keys(self, prefix: str) -> Iterator[str]:
         return iter(sorted(key for key in self.stored if key.startswith(prefix)))
 
@@ -184,6 +187,22 @@ class MemoryLogObjects:
                 return False
             self.stored[path] = content
             return True
+
+
+class TestSealer:
+    """A `Sealer` that shows what it was given; `breaks` makes it fail."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.sealed: list[bytes] = []
+        self.breaks = False
+
+    def seal(self, content: bytes) -> str:
+        if self.breaks:
+            raise Unavailable("the key is away")
+        self.sealed.append(content)
+        return base64.b64encode(content).decode()
 
 
 class TestSigner:
@@ -216,6 +235,7 @@ class MemoryContainer(Container):
     log_signer: TestSigner
     spool: MemorySpool
     spool_reader: MemorySpool
+    sealer: TestSealer
     lake: MemorySpool
     ledger_table: MemoryTable
     ledger: TableLedger
@@ -239,6 +259,7 @@ class MemoryContainer(Container):
         self.log_objects = MemoryLogObjects()
         self.log_signer = TestSigner()
         self.spool = self.spool_reader = MemorySpool()
+        self.sealer = TestSealer()
         self.lake = MemorySpool()
         self.ledger_table = MemoryTable()
         self.ledger = TableLedger(self.ledger_table, retention=timedelta(days=400))

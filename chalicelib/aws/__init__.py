@@ -21,6 +21,7 @@ from chalicelib.aws.events import EventBridgeBus, SnsTopic
 from chalicelib.aws.log import KmsSigner, S3Log
 from chalicelib.aws.pseudonyms import KmsPseudonyms
 from chalicelib.aws.queues import SqsDeadLetters, SqsQueue
+from chalicelib.aws.sealing import KmsSealer
 from chalicelib.aws.spool import S3Lake, S3Spool
 from chalicelib.lineage.deliveries import TableDeliveries
 from chalicelib.lineage.ledger import TableLedger
@@ -125,6 +126,11 @@ def open_spool(settings: Settings) -> S3Spool:
 
 
 @functools.cache
+def open_sealer(settings: Settings) -> KmsSealer:
+    return KmsSealer(_client("kms"), settings.telemetry_key_id, stage=settings.stage)
+
+
+@functools.cache
 def open_lake(settings: Settings) -> S3Lake:
     return S3Lake(_client("s3"), settings.lake_bucket)
 
@@ -159,6 +165,7 @@ def forget() -> None:
         open_log_signer,
         open_spool,
         open_lake,
+        open_sealer,
         open_ledger,
         open_pseudonyms,
         _made_client,

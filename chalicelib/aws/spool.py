@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PREFIX = "spool/"
+UNSENT = "unsent/"
 
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
@@ -35,6 +36,11 @@ class S3Spool:
 
     def read(self, key: str) -> bytes | None:
         return _read(self._client, self._bucket, PREFIX + _checked(key))
+
+    def unsent(self, limit: int) -> Sequence[str]:
+        with passing_faults("listing the spool"):
+            answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=PREFIX + UNSENT, MaxKeys=limit)
+        return [found["Key"].removeprefix(PREFIX) for found in answer.get("Contents", [])]
 
     def delete(self, key: str) -> None:
         with passing_faults("deleting a spooled record"):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 bp = Blueprint(__name__)
 log = logging.getLogger("tiltyard.examination")
 
+# Of one sweep; the next one takes the rest.
+MAX_UNSENT = 500
+
 
 # The packaging points this at the stack's own queue.
 @bp.on_sqs_message(queue="tiltyard-examination", batch_size=1, name="examiner")
@@ -39,20 +42,31 @@ def examine(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
 
 @bp.schedule(Rate(5, unit=Rate.MINUTES), name="sweeper")
 def sweep(event: CloudWatchEvent) -> dict[str, Any]:
-    """Send again what is still validating, give up on what has been for an hour, and wake the notary."""
+    """Send again what is still validating or unsent, give up on what waits for an hour, wake the notary."""
     from chalicelib.handlers.notary import wake
     from chalicelib.registry import examination
 
     at_hand = container()
     wake(at_hand)
+    unsent = _send_unsent(at_hand)
     done = examination.sweep(
         lineage=at_hand.lineage,
         queue=at_hand.examination_queue,
         pseudonyms=at_hand.pseudonyms,
         attempt=_attempt(at_hand, request_id=str(event.event_id)),
     )
-    log.info("swept: %d sent again, %d rejected", done.resent, done.rejected)
-    return {"resent": done.resent, "rejected": done.rejected}
+    log.info("swept: %d sent again, %d rejected, %d records found unsent", done.resent, done.rejected, unsent)
+    return {"resent": done.resent, "rejected": done.rejected, "unsent": unsent}
+
+
+def _send_unsent(at_hand: Container) -> int:
+    """Name the telemetry that the queue didn't take; ingest deletes it once it is counted."""
+    from chalicelib.serving.telemetry import reference
+
+    keys = at_hand.spool_reader.unsent(MAX_UNSENT)
+    for key in keys:
+        at_hand.telemetry_queue.send(reference(key))
+    return len(keys)
 
 
 def _examine(body: str, *, request_id: str) -> None:

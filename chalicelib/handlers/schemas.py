@@ -207,6 +207,9 @@ class PolicyDocument(_Schema):
     uncertainty: Uncertainty | Off | None = Field(None, description="false switches it off")
     anomaly: Anomaly | Off | None = Field(None, description="false switches it off")
     humility: Annotated[list[HumilityRule], Field(max_length=32)] | None = None
+    telemetry: Literal["best-effort", "required"] | None = Field(
+        None, description="`required`: rather no answer than one whose record is in no store"
+    )
 
 
 class Policy(_Schema):

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from chalicelib.lineage.records import PolicyCopy, Target, Version
-from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms, Queue, Spool
+from chalicelib.ports import ArtifactStore, LineageStore, Pseudonyms, Queue, Sealer, Spool
 from chalicelib.serving import telemetry
 from chalicelib.serving.answers import predictions
 from chalicelib.serving.body import PredictBody
@@ -54,6 +54,7 @@ class Predictor:
         artifacts: ArtifactStore,
         queue: Queue,
         spool: Spool,
+        sealer: Sealer | None = None,
         pseudonyms: Callable[[], Pseudonyms],
         interval_s: float,
         memory_bytes: int,
@@ -62,6 +63,7 @@ class Predictor:
         self._artifacts = artifacts
         self._queue = queue
         self._spool = spool
+        self._sealer = sealer
         self._pseudonyms = pseudonyms
         self._judges: dict[tuple[str, str | None], Judge] = {}
         self._sessions = SessionCache(self._load, capacity_bytes=memory_bytes)
@@ -103,11 +105,14 @@ class Predictor:
             If the version hasn't passed its examination.
         InvalidRows
             If a row breaks the contract.
+        Unavailable
+            If the answer's record can be kept nowhere that the policy accepts.
         """
         target = _answering(resolved)
         with self._sessions.lease(target) as served:
             answers = served.predict(body.rows)
-            judged = self._judge(resolved, target, served).judge(served.assurance, answers)
+            judge = self._judge(resolved, target, served)
+            judged = judge.judge(served.assurance, answers)
             explanations = served.explainer.explain(body.rows) if body.explain else None
         ids = body.ids or uuid7s(len(body.rows), unix_ms=int(now.timestamp() * 1000))
         document = telemetry.record(
@@ -123,7 +128,13 @@ class Predictor:
             request_id=request_id,
             received_at=now,
         )
-        telemetry.send(document, queue=self._queue, spool=self._spool)
+        telemetry.send(
+            document,
+            queue=self._queue,
+            spool=self._spool,
+            sealer=self._sealer,
+            is_required=judge.requires_telemetry,
+        )
         return {
             "model": resolved.model,
             "version": target.version,

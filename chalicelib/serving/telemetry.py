@@ -2,13 +2,16 @@
 
 A message is the record as JSON, deflated when that pays: ``{…}`` as it is, or
 ``z1:`` and base64 of its zlib stream. What is over 900 KB goes to the lake's
-spool and the message names the object. A subject is a pseudonym here; the raw
-id went no further than the request.
+spool and the message names the object; so does what the queue doesn't take. A
+subject is a pseudonym here; the raw id went no further than the request.
 """
 
 from __future__ import annotations
 
 import base64
+import logging
+import sys
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,8 +20,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from chalicelib.lineage.records import PolicyCopy
-from chalicelib.ports import Queue, Spool
+from chalicelib.ports import Queue, Sealer, Spool
 from tiltyard.contract.signature import Signature
+from tiltyard.errors import Unavailable
 from tiltyard.runtime.judgement import Judged
 from tiltyard.runtime.model import Answers
 
@@ -30,6 +34,15 @@ _DEFLATE_FROM = 4_096
 """Bytes; a smaller record gains less than deflating it costs."""
 
 _PREFIX = "z1:"
+
+UNSENT = "unsent/"
+"""Before the key of a record that no message names yet: the sweeper sends one."""
+
+SEALED = "sealed telemetry"
+MAX_LINE = 200_000
+"""Characters of a log line's sealed part; CloudWatch takes 256 KB a line."""
+
+log = logging.getLogger("tiltyard.serving")
 
 
 class Asked(NamedTuple):
@@ -120,11 +133,72 @@ def decode(message: str) -> dict[str, Any]:
     return document
 
 
-def send(document: Mapping[str, Any], *, queue: Queue, spool: Spool) -> None:
-    """One call of the queue; one object and one call when the message is too large for it."""
+def send(
+    document: Mapping[str, Any],
+    *,
+    queue: Queue,
+    spool: Spool,
+    sealer: Sealer | None = None,
+    is_required: bool = False,
+) -> None:
+    """One call of the queue; one object and one call when the message is too large for it.
+
+    When the queue is away the record waits in the spool, from where the sweeper
+    sends it. When that is away, too, it goes to the log, sealed, unless
+    `is_required` asks for no answer rather than that.
+
+    Raises
+    ------
+    Unavailable
+        When the record could be kept nowhere that will do.
+    """
     message = encode(document)
-    if len(message) > MAX_MESSAGE:
-        key = f"{document['model']}/{document['received_at']:%Y-%m-%d/%H}/{document['request_id']}"
-        spool.write(key, message.encode())
-        message = orjson.dumps({"format": FORMAT, "spool": key}).decode()
-    queue.send(message)
+    key = f"{document['model']}/{document['received_at']:%Y-%m-%d/%H}/{document['request_id']}"
+    try:
+        if len(message) > MAX_MESSAGE:
+            spool.write(key, message.encode())
+            queue.send(reference(key))
+        else:
+            queue.send(message)
+        return
+    except Exception as exc:
+        log.warning("telemetry of request %s couldn't be queued: %s", document["request_id"], exc)
+    try:
+        spool.write(UNSENT + key, message.encode())
+        return
+    except Exception as exc:
+        log.warning("telemetry of request %s couldn't be spooled: %s", document["request_id"], exc)
+        if is_required or sealer is None:
+            raise Unavailable(
+                "The record of this answer can't be kept now, so there is no answer; try again."
+            ) from exc
+    _seal(message, sealer, request_id=str(document["request_id"]))
+
+
+def reference(key: str) -> str:
+    """The message that names an object of the spool."""
+    return orjson.dumps({"format": FORMAT, "spool": key}).decode()
+
+
+def _seal(message: str, sealer: Sealer, *, request_id: str) -> None:
+    """Into the log, in lines that CloudWatch takes, with a metric that says so (embedded metric format)."""
+    sealed = sealer.seal(message.encode())
+    parts = [sealed[start : start + MAX_LINE] for start in range(0, len(sealed), MAX_LINE)]
+    for number, part in enumerate(parts):
+        line: dict[str, Any] = {
+            "message": SEALED,
+            "request_id": request_id,
+            "part": number,
+            "parts": len(parts),
+            "sealed": part,
+        }
+        if number == 0:
+            metric = {"Name": "TelemetrySealed", "Unit": "Count"}
+            directive = {"Namespace": "Tiltyard", "Dimensions": [[]], "Metrics": [metric]}
+            line |= {
+                "TelemetrySealed": 1,
+                "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
+            }
+        # Not by the log: what is around a line there would hide the metric.
+        sys.stdout.write(orjson.dumps(line).decode() + "\n")
+        sys.stdout.flush()

@@ -40,6 +40,10 @@ class Judge:
         """Where no policy was ever put."""
         return cls(default(signature.task), signature)
 
+    @property
+    def requires_telemetry(self) -> bool:
+        return self._policy.telemetry == "required"
+
     def judge(self, assurance: Assurance, answers: Answers) -> Judged:
         """Judge a version's answers by its own reference."""
         warnings = self._warnings(assurance, answers)

@@ -28,9 +28,11 @@ ANOMALY_LEVEL = 0.01
 
 When = Literal["uncertain", "anomalous", "out_of_range", "unseen_category"]
 Measure = Literal["flag", "override", "abstain"]
+Telemetry = Literal["best-effort", "required"]
 
 WHENS: tuple[When, ...] = get_args(When)
 MEASURES: tuple[Measure, ...] = get_args(Measure)
+TELEMETRY: tuple[Telemetry, ...] = get_args(Telemetry)
 
 # A text is never out of a range, and a number has no categories.
 _NEVER: Mapping[str, frozenset[str]] = {
@@ -39,7 +41,7 @@ _NEVER: Mapping[str, frozenset[str]] = {
     "anomalous": frozenset({"string"}),
 }
 
-_KEYS = frozenset({"format", "uncertainty", "anomaly", "humility"})
+_KEYS = frozenset({"format", "uncertainty", "anomaly", "humility", "telemetry"})
 _RULE_KEYS = frozenset({"name", "when", "columns", "wider_than", "action", "value"})
 
 
@@ -77,19 +79,24 @@ class Policy:
 
     `uncertainty_level` is the coverage of conformal sets and intervals,
     `anomaly_level` the share of usual rows that may be called anomalous; both in
-    (0, 1), or None where that judgement is switched off.
+    (0, 1), or None where that judgement is switched off. `telemetry` ``required``
+    means: rather no answer than one whose record is in no store.
     """
 
     humility: tuple[Rule, ...]
     uncertainty_level: float | None = UNCERTAINTY_LEVEL
     anomaly_level: float | None = ANOMALY_LEVEL
+    telemetry: Telemetry = "best-effort"
 
     def to_json(self) -> dict[str, Any]:
+        # Named where it isn't the default: digests of policies from before it stay what they were.
+        named = {} if self.telemetry == "best-effort" else {"telemetry": self.telemetry}
         return {
             "format": FORMAT,
             "uncertainty": self.uncertainty_level is not None and {"level": self.uncertainty_level},
             "anomaly": self.anomaly_level is not None and {"level": self.anomaly_level},
             "humility": [rule.to_json() for rule in self.humility],
+            **named,
         }
 
     def to_bytes(self) -> bytes:
@@ -156,11 +163,13 @@ def check_fit(policy: Policy, signature: Signature) -> list[Fault]:
 def _read(document: Mapping[str, Any], task: Task) -> Policy:
     uncertainty = _level(document.get("uncertainty"), UNCERTAINTY_LEVEL)
     anomaly = _level(document.get("anomaly"), ANOMALY_LEVEL)
+    telemetry: Telemetry = document.get("telemetry") or "best-effort"
     rules = document.get("humility")
     if rules is not None:
-        return Policy(tuple(_rule(rule) for rule in rules), uncertainty, anomaly)
+        return Policy(tuple(_rule(rule) for rule in rules), uncertainty, anomaly, telemetry)
     off = _switched_off(uncertainty, anomaly)
-    return Policy(tuple(r for r in default(task).humility if r.when not in off), uncertainty, anomaly)
+    usual = tuple(rule for rule in default(task).humility if rule.when not in off)
+    return Policy(usual, uncertainty, anomaly, telemetry)
 
 
 def _level(part: Any, usual: float) -> float | None:
@@ -201,6 +210,9 @@ def _document_faults(document: object) -> Iterator[Fault]:
         yield Fault("/format", f"must be {FORMAT}")
     for part in ("uncertainty", "anomaly"):
         yield from _level_faults(document.get(part), f"/{part}")
+    telemetry = document.get("telemetry")
+    if telemetry is not None and telemetry not in TELEMETRY:
+        yield Fault("/telemetry", f"must be one of {', '.join(TELEMETRY)}")
     rules = document.get("humility")
     if rules is None:
         return

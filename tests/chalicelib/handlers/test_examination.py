@@ -98,9 +98,9 @@ def test_nonsense_is_dropped_and_logged(waiting, caplog, body):
 def test_sweeper_sends_again_and_gives_up_after_an_hour(waiting):
     sent = waiting.at_hand.examination_queue.sent
 
-    assert tick() == {"resent": 1, "rejected": 0}
+    assert tick() == {"resent": 1, "rejected": 0, "unsent": 0}
     waiting.at_hand.now = waiting.at_hand.clock() + timedelta(minutes=61)
-    assert tick() == {"resent": 0, "rejected": 1}
+    assert tick() == {"resent": 0, "rejected": 1, "unsent": 0}
 
     assert sent == [sent[0]] * 2
     version = waiting.at_hand.lineage.version("delays", 1)

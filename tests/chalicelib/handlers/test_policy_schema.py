@@ -47,6 +47,7 @@ DOCUMENTS = mostly(
         optional={
             "uncertainty": LEVEL,
             "anomaly": LEVEL,
+            "telemetry": mostly(st.sampled_from(policy.TELEMETRY)),
             "humility": mostly(st.lists(mostly(RULE), max_size=3)),
         },
     )
