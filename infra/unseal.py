@@ -1,8 +1,12 @@
 """Give back telemetry that was sealed into the log.
 
-``python -m infra.unseal --stage … --key … --bucket … FILE``. FILE holds log lines as they were written (``aws logs filter-log-events --filter-pattern
-'"sealed telemetry"' --query 'events[].message' --output text``); other lines are passed
-over. Each record is unsealed with the operator's own credentials (``kms:Decrypt`` on the
+``python -m infra.unseal --stage … --key … --bucket … FILE``. FILE holds log lines as
+they were written; other lines are passed over::
+
+    aws logs filter-log-events --log-group-name … --filter-pattern '"sealed telemetry"' \\
+        --query 'events[].message' --output text
+
+Each record is unsealed with the operator's own credentials (``kms:Decrypt`` on the
 telemetry key) and put into the lake's spool, from where the sweeper sends it. Doing it
 twice changes nothing: rows are counted once.
 """
