@@ -41,7 +41,7 @@ app.api.binary_types = ["application/octet-stream"]
 app.register_middleware(dress, "http")
 
 app.register_blueprint(authorizer.bp)  # who calls: verifies the token
-app.register_blueprint(predictions.bp)  # /v1/models/{m}/predict: the function `predictor`
+app.register_blueprint(predictions.bp)  # /v1/models/{m}/predict, /predictions/…: the function `predictor`
 app.register_blueprint(invocations.bp)  # /v1/models/{m}/invocations (MLflow): `predictor`
 app.register_blueprint(inference.bp)  # /v2 (Open Inference Protocol): `predictor`
 app.register_blueprint(health.bp)  # /v1/health/live, /ready

@@ -16,6 +16,7 @@ JSON = dict[str, Any]
 PREDICTION_ROUTES = (
     ("/v1/models/{model}/predict", "post"),
     ("/v1/models/{model}/invocations", "post"),
+    ("/v1/models/{model}/predictions/{prediction}/explanation", "get"),
     ("/v2", "get"),
     ("/v2/health/live", "get"),
     ("/v2/health/ready", "get"),

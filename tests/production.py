@@ -21,7 +21,8 @@ NOW = datetime(2026, 2, 1, 7, 10, tzinfo=UTC)
 def serving(at_hand, gateway):
     """A champion that answers; `ask` sends rows and `messages` takes what the predictor queued."""
     at_hand.now = NOW
-    token = token_of("scientist", "engineer", "caller", exp=NOW + timedelta(days=4000))
+    expires = NOW + timedelta(days=4000)
+    token = token_of("scientist", "engineer", "caller", exp=expires)
     gateway.call("POST", "/v1/models", {"name": "delays", "team": "airport", "task": "binary"}, token=token)
     bundle = profiled_bundle()
     at_hand.upload(bundle)
@@ -40,7 +41,9 @@ def serving(at_hand, gateway):
         at_hand.telemetry_queue.sent.clear()
         return taken
 
-    return SimpleNamespace(at_hand=at_hand, gateway=gateway, ask=ask, messages=messages, token=token)
+    return SimpleNamespace(
+        at_hand=at_hand, gateway=gateway, ask=ask, messages=messages, token=token, expires=expires
+    )
 
 
 def run(bodies):

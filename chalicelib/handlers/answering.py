@@ -22,6 +22,7 @@ from chalicelib.handlers.problems import request_id
 from chalicelib.serving.body import PredictBody
 from chalicelib.serving.pointers import Check, Name
 from chalicelib.serving.service import Predictor, Resolved
+from chalicelib.serving.stored import stored_row
 from tiltyard.contract.signature import Signature
 from tiltyard.errors import Fault, InvalidInput, NotFound
 
@@ -72,6 +73,30 @@ def answerer(request: Request, model: str, *, number: str | None = None) -> Answ
     if resolved is None:  # `require` has raised by now: a name that leads nowhere is nobody's
         raise NotFound(f"There is no model {model!r}.")
     return Answerer(predictor, resolved, request, now)
+
+
+def explain_stored(request: Request, model: str, prediction: str) -> dict[str, Any]:
+    """The explanation of a prediction that was made before.
+
+    Raises what `answerer` does, and `NotFound` for a prediction that isn't kept.
+    """
+    at_hand = container()
+    principal = principal_of(request, now=at_hand.clock())
+    predictor = _predictor(at_hand)
+    name, row_id = unquote(model), unquote(prediction)
+    what = f"model {name!r}"
+
+    def check(team: str | None) -> None:
+        require(principal, team, PREDICT, what=what)
+
+    pointed = predictor.resolve(Name(name, None), check=check) if _NAME.fullmatch(name) else None
+    check(pointed.team if pointed else None)
+    row = stored_row(at_hand.ledger, at_hand.lake, name, row_id)
+    resolved = predictor.resolve_version(name, row.version)
+    if resolved is None:
+        raise NotFound(f"There is no {what}.")
+    explanation = predictor.explain(resolved, row.columns)
+    return {"model": name, "version": row.version, "id": row_id, "explanation": explanation.to_json()}
 
 
 def version_of(request: Request) -> str | None:

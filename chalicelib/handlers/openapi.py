@@ -126,6 +126,7 @@ _PATH: dict[str, JSON] = {
     "version": {"type": "integer", "minimum": 1},
     "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "webhook": {"type": "string"},
+    "prediction": {"type": "string"},
     "release": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     "name": {"type": "string", "pattern": r"^[a-z-]+\.(css|js|svg)$"},
 }

@@ -295,6 +295,15 @@ OPERATIONS: tuple[Operation, ...] = (
         (InvalidRows, NotReady),
     ),
     Operation(
+        "get",
+        f"{_MODEL}/predictions/{{prediction}}/explanation",
+        "explainPrediction",
+        "Why a stored prediction came out as it did",
+        {200: schemas.StoredExplanation},
+        PREDICT,
+        problems=(InvalidRows, NotReady),
+    ),
+    Operation(
         "post",
         f"{_MODEL}/invocations",
         "invoke",

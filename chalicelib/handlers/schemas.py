@@ -305,6 +305,13 @@ class Explanation(_Schema):
     )
 
 
+class StoredExplanation(_Schema):
+    model: Name
+    version: Number
+    id: str
+    explanation: Explanation
+
+
 class Warned(_Schema):
     column: str
     kind: Literal["unseen_category", "out_of_range", "extreme", "combination"] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from chalicelib.serving.sessions import SessionCache
 from tiltyard.contract.signature import Signature
 from tiltyard.errors import NotFound, NotReady
 from tiltyard.runtime.bundle import SIZE_LIMITS
+from tiltyard.runtime.explanation import Explanation
 from tiltyard.runtime.identifiers import uuid7s
 from tiltyard.runtime.judgement import Judge
 from tiltyard.runtime.model import SERVED, Answers, ServedModel
@@ -143,6 +144,19 @@ class Predictor:
             "applied": Counter(rule for d in judged.decisions.values() for rule in d.rules),
             "predictions": predictions(served.signature, answers, judged, ids, explanations),
         }
+
+    def explain(self, resolved: Resolved, columns: Mapping[str, Any]) -> Explanation:
+        """Explain one row by a version, as `answer` does when it is asked to.
+
+        Raises what `answer` raises of versions and rows.
+        """
+        with self._sessions.lease(_answering(resolved)) as served:
+            row = dict(columns)
+            if served.signature.subject is not None:
+                # Whose row it is was never kept, and is no input of the model.
+                row.setdefault(served.signature.subject, "")
+            (explanation,) = served.explainer.explain([row])
+        return explanation
 
     def _judge(self, resolved: Resolved, target: Target, served: ServedModel) -> Judge:
         """The policy, compiled for the version; the few that answer by turns are kept."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Unpack, cast, overload
+from urllib.parse import quote
 
 import httpx
 
@@ -274,6 +275,16 @@ class Client(LineageCalls, AuditCalls, WebhookCalls, SeriesCalls):
         if version is not None:
             body["version"] = version
         return Swap.of(self._http.write("POST", f"{model_path(name)}/rollback", body).body)
+
+    def explanation(self, name: str, prediction: str) -> Mapping[str, Any]:
+        """Why a stored prediction came out as it did: ``base``, and what each column added (``values``).
+
+        The version that made it explains it, whoever is champion now. `NotFound` until
+        its record was taken, some seconds after the answer, and once it has expired.
+        """
+        path = f"{model_path(name)}/predictions/{quote(prediction, safe='')}/explanation"
+        found: Mapping[str, Any] = self._http.get(path).body["explanation"]
+        return found
 
     @overload
     def champion(self, name: str) -> Reign: ...

@@ -24,7 +24,7 @@ def others_model(stage):
 
 
 def asked(stage, operation, model, suffix=""):
-    path = operation.path.format(model=model, version=1, alias="night") + suffix
+    path = operation.path.format(model=model, version=1, alias="night", prediction="x") + suffix
     token = token_of(*EVERY_ROLE, teams=("finance",), sub="stranger@example.org")
     body = None if operation.body is None else {}
     return stage.call(operation.method.upper(), path, body, token=token, headers=HEADERS)
