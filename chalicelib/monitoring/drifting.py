@@ -13,7 +13,7 @@ from chalicelib.monitoring.series import LENGTHS, Span, Step, Window, floor, win
 from chalicelib.ports import Ledger
 from tiltyard.stats import drift
 from tiltyard.stats.budget import Budget, Verdict, judge
-from tiltyard.stats.layout import NumberCells
+from tiltyard.stats.layout import Cells, NumberCells, compared_counts
 from tiltyard.stats.summary import Summary
 
 PREDICTION = "prediction"
@@ -25,12 +25,16 @@ _SCORE_CELLS = 20
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """What is compared: a column, or the score. `places` are where its cells lie; None without an order."""
+    """What is compared: a column, or the score (which has no `cells` of its own in the layout).
+
+    `places` are where its cells lie; None without an order.
+    """
 
     name: str
     reference: Sequence[int]
     places: Sequence[float] | None
     is_calendar: bool = False
+    cells: Cells | None = None
 
 
 def features(counter: Counter) -> list[Feature]:
@@ -39,11 +43,12 @@ def features(counter: Counter) -> list[Feature]:
     found = [
         Feature(
             cells.name,
-            counter.reference(cells.name),
+            compared_counts(cells, counter.reference(cells.name)),
             _places(cells, counter.profile["columns"][cells.name])
             if isinstance(cells, NumberCells)
             else None,
             is_calendar=roles.get(cells.name) == "calendar",
+            cells=cells,
         )
         for cells in counter.layout.columns
     ]
@@ -54,7 +59,7 @@ def features(counter: Counter) -> list[Feature]:
 def counts_of(feature: Feature, summary: Summary) -> Sequence[int]:
     if feature.name == PREDICTION:
         return _coarse(summary.scores)
-    return summary.cells[feature.name]
+    return compared_counts(feature.cells, summary.cells[feature.name]) if feature.cells else ()
 
 
 def calibrate(
@@ -96,10 +101,8 @@ def verdicts(
 
 
 def _places(cells: NumberCells, column: Mapping[str, Any]) -> list[float] | None:
-    """The bins' means, then the edges for what lies below and above."""
-    if not cells.bins:
-        return None
-    return [*column["means"], cells.edges[0], cells.edges[-1]]
+    """The bins' means; what is missing has no place."""
+    return list(column["means"]) if cells.bins else None
 
 
 def _score(counter: Counter) -> Feature | None:
@@ -109,8 +112,7 @@ def _score(counter: Counter) -> Feature | None:
     reference = [sum(counts) for counts in zip(*score["counts"], strict=True)]
     edges = counter.layout.score_edges
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
-    places = [*_coarse_places(middles), edges[0], edges[-1]]
-    return Feature(PREDICTION, _coarse([*reference, 0, 0]), places)
+    return Feature(PREDICTION, _coarse([*reference, 0, 0]), _coarse_places(middles))
 
 
 def _groups(size: int) -> list[range]:
@@ -121,7 +123,9 @@ def _groups(size: int) -> list[range]:
 
 def _coarse(counts: Sequence[int]) -> list[int]:
     *bins, below, above = counts
-    return [*(sum(bins[i] for i in group) for group in _groups(len(bins))), below, above]
+    bins[0] += below
+    bins[-1] += above
+    return [sum(bins[i] for i in group) for group in _groups(len(bins))]
 
 
 def _coarse_places(middles: Sequence[float]) -> list[float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tiltyard.stats import drift
-from tiltyard.stats.tails import chi2_sf, normal_sf
+from tiltyard.stats.tails import binomial_sf, chi2_sf, normal_sf
 
 Scale = Literal["hour", "day", "week"]
 State = Literal["steady", "drift", "small", "too few rows", "uncalibrated", "not tested"]
@@ -16,6 +16,9 @@ WINDOWS_A_YEAR: Mapping[Scale, float] = {"hour": 8760.0, "day": 365.25, "week": 
 # Above it a scale says more about the calendar than about drift.
 MAX_OVERDISPERSION = 3.0
 FEWEST_ROWS_A_CELL = 10
+# Cells in which a window is expected to have fewer rows are tested together (Cochran 1954): the
+# statistic has its distribution's tail only where no cell is nearly empty.
+FEWEST_EXPECTED = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +98,17 @@ def judge(
     fair = drift.scaled(current, n0)
     n1 = sum(fair)
     phi = overdispersion or 1.0
-    value, df = drift.chi_square(reference, fair)
+    kept, rest = _pooled(reference, fair)
+    value, df = drift.chi_square(*kept)
     order = len(places or ())
     ordered = reference[:order], current[:order]
     if places is None or not all(map(sum, ordered)):
         places, order = None, 0
     z = None if places is None else drift.score_z(ordered[0], fair[:order], places)
     p = chi2_sf(value / phi, df) if df else 1.0
+    if rest is not None:
+        # Two tests share one p-value (Bonferroni).
+        p = min(1.0, 2 * min(p, _rare_p(*rest, share=n1 / (n0 + n1), phi=phi)))
     z_p = None if z is None else 2 * normal_sf(abs(z) / phi**0.5)
     found = drift.psi(reference, current)
     effect = drift.psi_effect(found, n0, rows, k)
@@ -124,6 +131,34 @@ def judge(
         overdispersion=overdispersion,
         is_scaled=n1 < rows,
     )
+
+
+Pair = tuple[list[float], list[float]]
+
+
+def _pooled(reference: Sequence[float], current: Sequence[float]) -> tuple[Pair, tuple[float, float] | None]:
+    """Both with their sparse cells added up, and these alone where they are sparse even together.
+
+    Then they are counted in the largest cell, and judged by themselves, exactly.
+    """
+    share = sum(current) / (sum(reference) + sum(current))
+    cells = list(zip(reference, current, strict=True))
+    kept = [cell for cell in cells if sum(cell) * share >= FEWEST_EXPECTED]
+    sparse = [cell for cell in cells if sum(cell) * share < FEWEST_EXPECTED]
+    rest = (sum(r for r, _ in sparse), sum(c for _, c in sparse))
+    is_rare = bool(kept and sparse) and sum(rest) * share < FEWEST_EXPECTED
+    if is_rare:
+        largest = max(range(len(kept)), key=lambda place: sum(kept[place]))
+        kept[largest] = (kept[largest][0] + rest[0], kept[largest][1] + rest[1])
+    elif sparse:
+        kept.append(rest)
+    return ([r for r, _ in kept], [c for _, c in kept]), rest if is_rare else None
+
+
+def _rare_p(reference: float, current: float, *, share: float, phi: float) -> float:
+    """How likely so many of these rows are the window's, of all that both have: exact, given their sum."""
+    mine, both = int(current / phi), int((reference + current) / phi)
+    return binomial_sf(mine, both, share)
 
 
 def _state(is_significant: bool, is_large: bool, overdispersion: float | None, *, is_tested: bool) -> State:

@@ -110,3 +110,20 @@ def reference_counts(cells: Cells, profile: Mapping[str, Any]) -> list[int]:
     if isinstance(cells, NumberCells):
         return [*column["counts"], column["below"], column["above"], column["missing"]]
     return [*column["counts"], column["other"], column["missing"]]
+
+
+def compared_counts(cells: Cells, counts: Sequence[int]) -> list[int]:
+    """A column's counts as tests compare them: what lies outside of the edges in the bins at the ends.
+
+    The edges are the smallest and the largest reference value, so outside of them the
+    reference has no rows at all, and one row there would outweigh all others; that it
+    is out of range is told by itself.
+    """
+    if isinstance(cells, CategoryCells):
+        return list(counts)
+    *bins, below, above, missing = counts
+    if not bins:
+        return [below + above, missing]
+    bins[0] += below
+    bins[-1] += above
+    return [*bins, missing]

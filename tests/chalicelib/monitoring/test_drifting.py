@@ -75,8 +75,8 @@ def test_the_prediction_is_a_feature_with_the_references_scores(stage):
     *_, prediction = features(counter)
 
     assert prediction.name == "prediction"
-    assert list(prediction.reference) == [1000, 1000, 1500, 1500, 0, 0]
-    assert prediction.places == [0.125, 0.375, 0.625, 0.875, 0.0, 1.0]
+    assert list(prediction.reference) == [1000, 1000, 1500, 1500]
+    assert prediction.places == [0.125, 0.375, 0.625, 0.875]
 
 
 def test_weeks_and_days_are_judged_by_their_own_scale(stage):

@@ -114,3 +114,22 @@ def test_a_column_of_one_value_is_steady_and_an_empty_window_has_too_few_rows():
     assert judge([1000], [100], scale="day", budget=Budget(), overdispersion=1.0).state == "steady"
     assert judge([1000], [0], scale="day", budget=Budget(), overdispersion=1.0).state == "too few rows"
     assert judge([0], [0], scale="day", budget=Budget(), overdispersion=1.0).state == "too few rows"
+
+
+def test_one_row_where_the_reference_has_none_is_no_drift():
+    verdict = judge([*[5000] * 20, 0], [*[50] * 20, 1], scale="hour", budget=Budget(), overdispersion=1.0)
+
+    assert verdict.state == "steady"
+    assert verdict.chi_square < 1
+
+
+def test_many_rows_where_the_reference_has_none_are():
+    verdict = judge([*[5000] * 20, 0], [*[50] * 20, 60], scale="hour", budget=Budget(), overdispersion=1.0)
+
+    assert verdict.state == "drift"
+
+
+def test_many_sparse_cells_are_tested_together():
+    reference, current = [*[5000] * 10, *[5] * 10], [*[50] * 10, *[4] * 10]
+
+    assert judge(reference, current, scale="hour", budget=Budget(), overdispersion=1.0).state == "drift"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tiltyard.errors import IntegrityError
 from tiltyard.stats.binning import Binner
-from tiltyard.stats.layout import Layout
+from tiltyard.stats.layout import Layout, compared_counts
 from tiltyard.stats.summary import MAX_COUNT, Moments, Summary
 
 PROFILE = {
@@ -252,3 +252,18 @@ def test_a_window_of_fifty_columns_is_small():
     content = Binner(layout).count(values, np.c_[1 - score, score], [0] * 100_000).encode()
 
     assert len(content) <= 10 * 1024
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "expected"),
+    [
+        ("distance", [1, 2, 3, 4, 5, 6], [5, 2, 8, 6]),
+        ("constant", [1, 2, 3, 4], [6, 4]),
+        ("empty", [0, 5, 2], [5, 2]),
+        ("carrier", [1, 2, 3, 4], [1, 2, 3, 4]),
+    ],
+)
+def test_what_is_tested_has_no_cell_that_the_reference_cannot_have(name, counts, expected):
+    (cells,) = [cells for cells in LAYOUT.columns if cells.name == name]
+
+    assert compared_counts(cells, counts) == expected
