@@ -132,5 +132,7 @@ def _moments(column: NumberCells, present: Floats) -> Moments:
     # A square has up to 62 bits, so its halves are added up apart: no sum of 2**31 of them overflows.
     high = int((squares >> _LOW_BITS).sum())
     low = int((squares & (1 << _LOW_BITS) - 1).sum())
-    extremes = (None, None) if column.is_personal else (float(present.min()), float(present.max()))
-    return Moments(int(scaled.sum()), (high << _LOW_BITS) + low, *extremes)
+    # Adding 0 makes -0.0 the 0.0 that it equals: which of the two comes first must not show.
+    extremes = (None, None) if column.is_personal else (present.min() + 0.0, present.max() + 0.0)
+    smallest, largest = (None if value is None else float(value) for value in extremes)
+    return Moments(int(scaled.sum()), (high << _LOW_BITS) + low, smallest, largest)
