@@ -31,8 +31,9 @@ class S3Spool:
         self._bucket = bucket
 
     def write(self, key: str, content: bytes) -> None:
+        path = PREFIX + _checked(key)
         with passing_faults("spooling a record"):
-            self._client.put_object(Bucket=self._bucket, Key=PREFIX + _checked(key), Body=content)
+            self._client.put_object(Bucket=self._bucket, Key=path, Body=content)
 
     def read(self, key: str) -> bytes | None:
         return _read(self._client, self._bucket, PREFIX + _checked(key))
@@ -43,8 +44,9 @@ class S3Spool:
         return [found["Key"].removeprefix(PREFIX) for found in answer.get("Contents", [])]
 
     def delete(self, key: str) -> None:
+        path = PREFIX + _checked(key)
         with passing_faults("deleting a spooled record"):
-            self._client.delete_object(Bucket=self._bucket, Key=PREFIX + _checked(key))
+            self._client.delete_object(Bucket=self._bucket, Key=path)
 
 
 class S3Lake:
@@ -55,9 +57,10 @@ class S3Lake:
         self._bucket = bucket
 
     def write(self, key: str, content: bytes) -> None:
+        path = _checked(key)
         with passing_faults("writing to the lake"):
             self._client.put_object(
-                Bucket=self._bucket, Key=_checked(key), Body=content, ContentType="application/x-ndjson"
+                Bucket=self._bucket, Key=path, Body=content, ContentType="application/x-ndjson"
             )
 
     def read(self, key: str) -> bytes | None:
