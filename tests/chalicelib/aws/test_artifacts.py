@@ -119,7 +119,7 @@ def test_a_spooled_record_lies_under_its_prefix(stage):
 
 @pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/../b", "a b", "a\n"])
 def test_a_spool_key_that_leaves_the_prefix_is_refused_before_s3_is_asked(key):
-    with pytest.raises(InvalidInput, match="isn't a spool key"):
+    with pytest.raises(InvalidInput, match="isn't a key"):
         S3Spool(None, "lake-bucket").write(key, b"record")
 
 
