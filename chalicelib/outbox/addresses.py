@@ -21,12 +21,13 @@ Network = IPv4Network | IPv6Network
 MAX_URL = 2048
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
-# Prefixes of IPv6 that lead to the IPv4 address in their last 32 bits (RFC 6052, RFC 8215, RFC 4291).
-_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
+# Leads to the IPv4 address in its last 32 bits (RFC 6052).
+_TRANSLATED = IPv6Network("64:ff9b::/96")
 # In IANA's registries of special addresses, but not, or not in every release, in Python's.
 _SPECIAL = (
     IPv4Network("192.0.0.0/24"),
     IPv4Network("192.88.99.0/24"),
+    IPv6Network("::/96"),
     IPv6Network("64:ff9b:1::/48"),
     IPv6Network("100::/64"),
     IPv6Network("100:0:0:1::/64"),
@@ -90,7 +91,8 @@ def check(place: Place, found: Sequence[str], allowed: Sequence[Network]) -> tup
 
 def refusal(address: Address) -> str | None:
     """Why an address is never called, or None for one of the public Internet."""
-    if isinstance(address, IPv6Address):
+    is_special = any(address in network for network in _SPECIAL if network.version == address.version)
+    if isinstance(address, IPv6Address) and not is_special:
         embedded = _embedded(address)
         if embedded is not None:
             inner = refusal(embedded)
@@ -103,8 +105,7 @@ def refusal(address: Address) -> str | None:
     ):
         if getattr(address, attribute):
             return why
-    special = any(address in network for network in _SPECIAL if network.version == address.version)
-    if special or address.is_reserved or address.is_private or not address.is_global:
+    if is_special or address.is_reserved or address.is_private or not address.is_global:
         return "private or reserved, not of the public Internet"
     return None
 
@@ -115,9 +116,7 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
         return address.sixtofour
-    if address.is_loopback or address.is_unspecified:
-        return None
-    if any(address in network for network in _TRANSLATED):
+    if address in _TRANSLATED:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return None
 

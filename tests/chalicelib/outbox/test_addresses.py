@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.outbox.addresses import MAX_URL, Place, check, parse, refusal
@@ -77,6 +77,7 @@ def test_an_address_of_the_public_internet_may_be_called(address):
     assert check(EXAMPLE, [address], []) == (address,)
 
 
+@settings(max_examples=500)
 @given(st.sampled_from(NOT_PUBLIC), st.data())
 def test_any_address_of_these_ranges_is_refused(network, data):
     found = ip_network(network)
