@@ -138,7 +138,7 @@ def _predictor(at_hand: Container) -> Predictor:
         artifacts=at_hand.artifacts,
         queue=at_hand.telemetry_queue,
         spool=at_hand.spool,
-        sealer=at_hand.sealer,
+        sealer=lambda: at_hand.sealer,
         pseudonyms=lambda: at_hand.pseudonyms,
         interval_s=settings.pointer_interval_s,
         memory_bytes=settings.session_memory_mb * 2**20,

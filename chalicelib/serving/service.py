@@ -55,7 +55,7 @@ class Predictor:
         artifacts: ArtifactStore,
         queue: Queue,
         spool: Spool,
-        sealer: Sealer | None = None,
+        sealer: Callable[[], Sealer] | None = None,
         pseudonyms: Callable[[], Pseudonyms],
         interval_s: float,
         memory_bytes: int,

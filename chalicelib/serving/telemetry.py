@@ -13,7 +13,7 @@ import logging
 import sys
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -138,14 +138,15 @@ def send(
     *,
     queue: Queue,
     spool: Spool,
-    sealer: Sealer | None = None,
+    sealer: Callable[[], Sealer] | None = None,
     is_required: bool = False,
 ) -> None:
     """One call of the queue; one object and one call when the message is too large for it.
 
     When the queue is away the record waits in the spool, from where the sweeper
     sends it. When that is away, too, it goes to the log, sealed, unless
-    `is_required` asks for no answer rather than that.
+    `is_required` asks for no answer rather than that. `sealer` is called then only:
+    its client would cost every container's first answer.
 
     Raises
     ------
@@ -172,7 +173,7 @@ def send(
             raise Unavailable(
                 "The record of this answer can't be kept now, so there is no answer; try again."
             ) from exc
-    _seal(message, sealer, request_id=str(document["request_id"]))
+    _seal(message, sealer(), request_id=str(document["request_id"]))
 
 
 def reference(key: str) -> str:

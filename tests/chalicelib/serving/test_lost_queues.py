@@ -105,3 +105,10 @@ def test_a_policy_says_one_or_the_other(stage, telemetry):
 
     assert answer.status == 422
     assert answer.json["errors"][0]["pointer"] == "/telemetry"
+
+
+def test_an_ordinary_answer_opens_no_key(stage, monkeypatch):
+    """Its client would cost every container's first answer; without the fake, AWS would be asked."""
+    monkeypatch.delattr(stage.at_hand, "sealer")
+
+    assert predict(stage).status == 200
