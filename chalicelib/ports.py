@@ -239,9 +239,6 @@ class Lake(Protocol):
 
     def write(self, key: str, content: bytes) -> None: ...
     def read(self, key: str) -> bytes | None: ...
-    def keys(self, prefix: str) -> Iterator[str]:
-        """By name."""
-        ...
 
 
 class Ledger(Protocol):

@@ -156,10 +156,7 @@ class MemorySpool:
         self.stored.pop(key, None)
 
     def unsent(self, limit: int) -> Sequence[str]:
-        return list(self.keys("unsent/"))[:limit]
-
-    def keys(self, prefix: str) -> Iterator[str]:
-        return iter(sorted(key for key in self.stored if key.startswith(prefix)))
+        return sorted(key for key in self.stored if key.startswith("unsent/"))[:limit]
 
 
 class MemoryLogObjects:

@@ -81,6 +81,7 @@ ONLY: dict[str, tuple[str, ...]] = {
 LIGHT = ("chalicelib.handlers", "chalicelib.bootstrap", "app")
 LATE_MODULES = (
     "chalicelib.handlers.schemas",
+    "chalicelib.handlers.schema_types",
     "chalicelib.handlers.protocol_schemas",
     "chalicelib.handlers.lineage_schemas",
     "chalicelib.handlers.lineage_operations",

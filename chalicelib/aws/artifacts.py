@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.faults import code_of, passing_faults
+from chalicelib.aws.faults import ABSENT, code_of, passing_faults
 from chalicelib.ports import Upload
 from tiltyard.errors import ArtifactMissing, IntegrityError, InvalidInput, PayloadTooLarge
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 UPLOAD_LIFETIME = timedelta(minutes=15)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
 class S3Artifacts:
@@ -41,7 +40,7 @@ class S3Artifacts:
             with passing_faults("looking for an artifact"):
                 found = self._client.head_object(Bucket=self._bucket, Key=key)
         except ClientError as exc:
-            if code_of(exc) not in _ABSENT:
+            if code_of(exc) not in ABSENT:
                 raise
             return None
         return found["ContentLength"]

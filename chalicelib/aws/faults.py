@@ -42,6 +42,8 @@ THROTTLED = frozenset(
         "TransactionInProgressException",
     }
 )
+# S3's words for an object that isn't there.
+ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 _UNREACHABLE = (
     ConnectTimeoutError,
     ConnectionClosedError,

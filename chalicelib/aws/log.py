@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.faults import code_of, passing_faults
+from chalicelib.aws.faults import ABSENT, code_of, passing_faults
 from tiltyard.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_s3 import S3Client
 
-_ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 _TAKEN = frozenset({"412", "PreconditionFailed"})
 # Two conditional writes of one key at the same moment: S3 asks to try again.
 _RACED = frozenset({"409", "ConditionalRequestConflict"})
@@ -40,7 +39,7 @@ class S3Log:
                 with answer["Body"] as body:
                     return body.read(), answer["ETag"]
         except ClientError as exc:
-            if code_of(exc) in _ABSENT:
+            if code_of(exc) in ABSENT:
                 return None
             raise
 

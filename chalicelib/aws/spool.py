@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.faults import code_of, passing_faults
+from chalicelib.aws.faults import ABSENT, code_of, passing_faults
 from tiltyard.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 PREFIX = "spool/"
 UNSENT = "unsent/"
-
-_ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
 # Segments that don't start with a dot, so that no key leaves the prefix in any tool.
 _KEY = re.compile(r"(?!\.)[A-Za-z0-9_=.-]+(/(?!\.)[A-Za-z0-9_=.-]+)*")
@@ -66,12 +64,6 @@ class S3Lake:
     def read(self, key: str) -> bytes | None:
         return _read(self._client, self._bucket, _checked(key))
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        with passing_faults("listing the lake"):
-            for page in pages:
-                yield from (found["Key"] for found in page.get("Contents", []))
-
 
 def _read(client: S3Client, bucket: str, key: str) -> bytes | None:
     try:
@@ -80,7 +72,7 @@ def _read(client: S3Client, bucket: str, key: str) -> bytes | None:
             with answer["Body"] as body:
                 return body.read()
     except ClientError as exc:
-        if code_of(exc) in _ABSENT:
+        if code_of(exc) in ABSENT:
             return None
         raise
 

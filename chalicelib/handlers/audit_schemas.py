@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from chalicelib.handlers.schemas import Time
+from chalicelib.handlers.schema_types import Schema, Time
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256, lower-case hexadecimal")]
 Index = Annotated[int, Field(ge=0)]
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class AuditEntry(_Schema):
+class AuditEntry(Schema):
     """One change; the leaf hash is over its canonical JSON (RFC 8785)."""
 
     format: int
@@ -34,7 +30,7 @@ class AuditEntry(_Schema):
     request_id: str
 
 
-class LoggedEntry(_Schema):
+class LoggedEntry(Schema):
     index: Index | None = Field(description="Its place in the log; null while it waits for it")
     leaf_hash: Hash
     entry: AuditEntry
@@ -42,12 +38,12 @@ class LoggedEntry(_Schema):
     reason: str | None = Field(description="The text behind the commitment, unless it was erased")
 
 
-class AuditPage(_Schema):
+class AuditPage(Schema):
     items: list[LoggedEntry]
     next: str | None
 
 
-class Checkpoint(_Schema):
+class Checkpoint(Schema):
     origin: str
     size: Index
     root: Hash
@@ -55,7 +51,7 @@ class Checkpoint(_Schema):
     key: str = Field(description="The verifier key: name+id+key")
 
 
-class InclusionProof(_Schema):
+class InclusionProof(Schema):
     index: Index
     size: Index
     leaf_hash: Hash
@@ -63,7 +59,7 @@ class InclusionProof(_Schema):
     proof: list[Hash]
 
 
-class ConsistencyProof(_Schema):
+class ConsistencyProof(Schema):
     first: Index
     second: Index
     root_1: Hash

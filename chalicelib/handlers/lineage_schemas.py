@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import Field, RootModel
 
-from chalicelib.handlers.schemas import Name, Time
+from chalicelib.handlers.schema_types import Name, Schema, Time
 
 NodeId = Annotated[str, Field(description="Kind and key: `version:<digest>`, `reign:<model>/<generation>`")]
 Facts = dict[str, str | int | None]
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class LineageEdge(_Schema):
+class LineageEdge(Schema):
     """`source` came out of `target`, or belongs to it."""
 
     source: NodeId
@@ -28,7 +24,7 @@ class LineageEdge(_Schema):
     facts: Facts = Field(description="What the source says of the target: its name, its number, its rows")
 
 
-class LineageNode(_Schema):
+class LineageNode(Schema):
     kind: str
     label: str
     model: Name | None = Field(description="A model of one's own that it belongs to")
@@ -37,7 +33,7 @@ class LineageNode(_Schema):
     facts: Facts
 
 
-class Lineage(_Schema):
+class Lineage(Schema):
     roots: list[NodeId]
     items: list[LineageEdge]
     nodes: dict[str, LineageNode] = Field(description="The roots and the ends of the edges, by id")
@@ -46,7 +42,7 @@ class Lineage(_Schema):
     next: str | None
 
 
-class OpenLineage(_Schema):
+class OpenLineage(Schema):
     items: list[dict[str, Any]] = Field(description="RunEvents of OpenLineage 2-0-2")
     withheld: int = Field(ge=0)
     truncated: bool

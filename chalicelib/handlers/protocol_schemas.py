@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chalicelib.handlers.schemas import EventTime, Name
+from chalicelib.handlers.schema_types import Name
+from chalicelib.handlers.schemas import EventTime
 
 Datatype = Literal[
     "BOOL",

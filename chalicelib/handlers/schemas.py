@@ -13,28 +13,27 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     RootModel,
     StringConstraints,
     model_validator,
 )
 
+from chalicelib.handlers.schema_types import (
+    Description,
+    Digest,
+    Name,
+    Number,
+    Owner,
+    Reason,
+    Schema,
+    Team,
+    Time,
+)
 from chalicelib.lineage.records import Stage
 from tiltyard.contract.faults import parse_time
 from tiltyard.contract.signature import Task
 from tiltyard.runtime.policy import Measure, When
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
-Team = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/][A-Za-z0-9_.:/-]{0,62}$")]
-Owner = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
-Description = Annotated[str, StringConstraints(max_length=2000)]
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"\S")]
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Number = Annotated[int, Field(ge=1, le=999_999)]
-Time = Annotated[
-    str, Field(json_schema_extra={"format": "date-time"}, description="RFC 3339 in UTC, to the millisecond")
-]
 
 
 def _has_zone(text: str) -> str:
@@ -51,11 +50,7 @@ EventTime = Annotated[
 MAX_FILE_BYTES = 64 * 2**20
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class NewModel(_Schema):
+class NewModel(Schema):
     name: Name
     team: Team
     task: Task
@@ -63,7 +58,7 @@ class NewModel(_Schema):
     description: Description = ""
 
 
-class ModelChanges(_Schema):
+class ModelChanges(Schema):
     """What is left out stays as it is."""
 
     owner: Owner | None = None
@@ -71,7 +66,7 @@ class ModelChanges(_Schema):
     team: Team | None = None
 
 
-class Model(_Schema):
+class Model(Schema):
     name: Name
     team: Team
     task: Task
@@ -82,13 +77,13 @@ class Model(_Schema):
     changes: int = Field(ge=1, description="The number of the last change")
 
 
-class FileToUpload(_Schema):
+class FileToUpload(Schema):
     sha256: Digest
     size: Annotated[int, Field(ge=1, le=MAX_FILE_BYTES)] = Field(description="Bytes")
     media_type: Literal["application/octet-stream", "application/json"]
 
 
-class Upload(_Schema):
+class Upload(Schema):
     """Send the bytes with `method` to `url`, with exactly these headers."""
 
     method: str
@@ -97,23 +92,23 @@ class Upload(_Schema):
     expires_at: Time
 
 
-class UploadOffer(_Schema):
+class UploadOffer(Schema):
     sha256: Digest
     present: bool
     upload: Upload | None = None
 
 
-class NewVersion(_Schema):
+class NewVersion(Schema):
     manifest: dict[str, Any] = Field(description="manifest.json: format, task, files, framework, …")
     description: Description = ""
 
 
-class File(_Schema):
+class File(Schema):
     sha256: Digest
     size: int
 
 
-class Version(_Schema):
+class Version(Schema):
     model: Name
     version: Number
     digest: Digest = Field(description="SHA-256 of the canonical manifest (RFC 8785)")
@@ -127,21 +122,21 @@ class Version(_Schema):
     memory_bytes: int | None = Field(description="Measured size of a loaded session")
 
 
-class Contract(_Schema):
+class Contract(Schema):
     signature: dict[str, Any] = Field(description="signature.json: task, columns, classes, threshold, …")
     example: dict[str, Any] | None = Field(
         description="A row ready to send to `predict`; no one's row where the model is about persons"
     )
 
 
-class AliasSetting(_Schema):
+class AliasSetting(Schema):
     version: Number
     pinned: bool | None = Field(
         None, description="A pinned alias neither moves nor goes; null leaves it as it is"
     )
 
 
-class Alias(_Schema):
+class Alias(Schema):
     model: Name
     alias: Name
     version: Number
@@ -164,17 +159,17 @@ def _is_off(value: bool) -> bool:
 Off = Annotated[bool, Field(strict=True, json_schema_extra={"const": False}), AfterValidator(_is_off)]
 
 
-class Uncertainty(_Schema):
+class Uncertainty(Schema):
     level: Level | None = Field(None, description="Coverage of sets and intervals; 0.9 when left out")
 
 
-class Anomaly(_Schema):
+class Anomaly(Schema):
     level: Level | None = Field(
         None, description="Share of usual rows that may be called anomalous; 0.01 when left out"
     )
 
 
-class HumilityRule(_Schema):
+class HumilityRule(Schema):
     """When something is odd, in these columns (any when left out), do this."""
 
     name: Name
@@ -199,7 +194,7 @@ class HumilityRule(_Schema):
         return self
 
 
-class PolicyDocument(_Schema):
+class PolicyDocument(Schema):
     """What is left out gets its default; an empty `humility` is no rule at all."""
 
     # Not a literal: JSON's `true` equals 1 there.
@@ -212,7 +207,7 @@ class PolicyDocument(_Schema):
     )
 
 
-class Policy(_Schema):
+class Policy(Schema):
     model: Name
     number: int = Field(ge=0, description="Counts the policies that were put; 0 is the default")
     digest: Digest = Field(description="SHA-256 of the canonical document (RFC 8785)")
@@ -221,21 +216,21 @@ class Policy(_Schema):
     put_by: str | None = Field(description="Null when the name was erased, and for the default")
 
 
-class Promotion(_Schema):
+class Promotion(Schema):
     version: Number
     reason: Reason
 
 
-class Archiving(_Schema):
+class Archiving(Schema):
     reason: Reason
 
 
-class Rollback(_Schema):
+class Rollback(Schema):
     reason: Reason
     version: Number | None = Field(None, description="A past champion; the last one when left out")
 
 
-class Swap(_Schema):
+class Swap(Schema):
     model: Name
     version: Number
     generation: int = Field(ge=1)
@@ -243,7 +238,7 @@ class Swap(_Schema):
     previous: Number | None
 
 
-class Champion(_Schema):
+class Champion(Schema):
     model: Name
     version: Number
     digest: Digest
@@ -256,7 +251,7 @@ class Champion(_Schema):
     change: int = Field(ge=1, description="The model's change that began it: proved by the audit log")
 
 
-class Nobody(_Schema):
+class Nobody(Schema):
     """The champion of a time at which nobody reigned."""
 
     model: Name
@@ -275,7 +270,7 @@ class Reigning(RootModel[Champion | Nobody]):
     """`Nobody` only for `as_of` before the first reign."""
 
 
-class PredictionRequest(_Schema):
+class PredictionRequest(Schema):
     rows: list[dict[str, Any]] = Field(min_length=1, max_length=5000)
     ids: list[Annotated[str, StringConstraints(min_length=1, max_length=128)]] | None = Field(
         None, description="One a row, no two alike; UUIDv7 when left out"
@@ -289,7 +284,7 @@ class PredictionRequest(_Schema):
     )
 
 
-class Explanation(_Schema):
+class Explanation(Schema):
     base: float = Field(description="The background rows' mean answer, on the scale")
     values: dict[str, float] = Field(
         description="What each column of the row added; with the base they sum to the row's own answer"
@@ -305,14 +300,14 @@ class Explanation(_Schema):
     )
 
 
-class StoredExplanation(_Schema):
+class StoredExplanation(Schema):
     model: Name
     version: Number
     id: str
     explanation: Explanation
 
 
-class Warned(_Schema):
+class Warned(Schema):
     column: str
     kind: Literal["unseen_category", "out_of_range", "extreme", "combination"] = Field(
         description="extreme: far out in its column; combination: it goes least with the row's other values"
@@ -320,7 +315,7 @@ class Warned(_Schema):
     p: float | None = Field(None, description="Share of usual rows that look as odd")
 
 
-class Prediction(_Schema):
+class Prediction(Schema):
     id: str
     value: str | float | None = Field(
         description="A class label, or the predicted number; null where a rule abstains"
@@ -342,7 +337,7 @@ class Prediction(_Schema):
     explanation: Explanation | None = None
 
 
-class PredictionAnswer(_Schema):
+class PredictionAnswer(Schema):
     model: Name
     version: Number
     role: str = Field(description="champion, the alias's name, or direct")
@@ -351,23 +346,23 @@ class PredictionAnswer(_Schema):
     predictions: list[Prediction]
 
 
-class Me(_Schema):
+class Me(Schema):
     sub: str
     roles: list[str]
     teams: list[str]
     expires_at: Time
 
 
-class Health(_Schema):
+class Health(Schema):
     status: Literal["live", "ready"]
 
 
-class Fault(_Schema):
+class Fault(Schema):
     pointer: str = Field(description="RFC 6901 pointer into the body; empty when it is in no one place")
     detail: str
 
 
-class Problem(_Schema):
+class Problem(Schema):
     """Problem details (RFC 9457)."""
 
     type: str
@@ -382,7 +377,7 @@ class Problem(_Schema):
 Item = TypeVar("Item", bound=BaseModel)
 
 
-class Page(_Schema, Generic[Item]):
+class Page(Schema, Generic[Item]):
     items: list[Item]
     next: str | None = Field(description="Cursor of the next page; null on the last one")
 

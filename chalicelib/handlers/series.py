@@ -60,8 +60,8 @@ def read_drift(model: str) -> dict[str, Any]:
     span, budget, at_hand = _span(call), Budget(), call.at_hand
     counter = counters(at_hand).of(version.model, version.number, version.digest)
     begun = first_reign(at_hand.lineage, version) or version.registered_at
-    calibration = calibrate(at_hand.ledger, counter, version.model, version.number, span.step, begun)
     of = features(counter)
+    calibration = calibrate(at_hand.ledger, counter, of, version.model, version.number, span.step, begun)
     found = windows(at_hand.ledger, counter, version.model, version.number, span)
     return {
         **_about(version, span),

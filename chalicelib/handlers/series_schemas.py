@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from chalicelib.handlers.schemas import Name, Number, Time
+from chalicelib.handlers.schema_types import Name, Number, Schema, Time
 
 Rows = Annotated[int, Field(ge=0)]
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Window(_Schema):
+class Window(Schema):
     start: Time
     end: Time
     rows: Rows
@@ -24,7 +20,7 @@ class Window(_Schema):
     closed: int = Field(ge=0, description="Of them, those that are closed")
 
 
-class ColumnQuality(_Schema):
+class ColumnQuality(Schema):
     rows: Rows
     missing: Rows
     coerced: Rows
@@ -43,7 +39,7 @@ class QualityWindow(Window):
     ahead: int = Field(ge=0, description="Rows whose caller named a time that was still to come")
 
 
-class Verdict(_Schema):
+class Verdict(Schema):
     state: Literal["steady", "drift", "small", "too few rows", "uncalibrated", "not tested"]
     rows: Rows
     effect: float = Field(description="PSI beyond what noise gives")
@@ -65,16 +61,16 @@ class DriftWindow(Window):
     features: dict[str, Verdict] = Field(description="By column, and `prediction`")
 
 
-class DriftBudget(_Schema):
+class DriftBudget(Schema):
     alerts_a_year: float = Field(description="False alerts a feature and year, at most")
     smallest_effect: float
 
 
-class QualityReference(_Schema):
+class QualityReference(Schema):
     missing: dict[str, float]
 
 
-class _Series(_Schema):
+class _Series(Schema):
     model: Name
     version: Number
     step: Literal["hour", "day", "week"]

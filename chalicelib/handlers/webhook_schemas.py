@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from chalicelib.handlers.schemas import Description, Name, Team, Time
+from chalicelib.handlers.schema_types import Description, Name, Schema, Team, Time
 
 Url = Annotated[
     str,
@@ -20,19 +20,15 @@ Events = Annotated[
 Models = Annotated[list[Name], Field(max_length=50, description="None: all of the team's")]
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class NewWebhook(_Schema):
+class NewWebhook(Schema):
     team: Team
     url: Url
-    events: Events = []
-    models: Models = []
+    events: Events = Field([])
+    models: Models = Field([])
     description: Description = ""
 
 
-class WebhookChanges(_Schema):
+class WebhookChanges(Schema):
     """What is left out stays as it is."""
 
     url: Url | None = None
@@ -42,13 +38,13 @@ class WebhookChanges(_Schema):
     enabled: bool | None = None
 
 
-class DeliveryAttempt(_Schema):
+class DeliveryAttempt(Schema):
     at: Time
     event: str = Field(description="The event's id")
     detail: str
 
 
-class Webhook(_Schema):
+class Webhook(Schema):
     id: str
     team: Team
     url: str
@@ -70,12 +66,12 @@ class WebhookWithSecret(Webhook):
     )
 
 
-class WebhookPage(_Schema):
+class WebhookPage(Schema):
     items: list[Webhook]
     next: str | None
 
 
-class WebhookTest(_Schema):
+class WebhookTest(Schema):
     event: str
     taken: bool = Field(description="Whether the receiver answered with 2xx")
     status: int | None = Field(description="Null when nobody answered")
@@ -83,6 +79,6 @@ class WebhookTest(_Schema):
     milliseconds: int = Field(ge=0)
 
 
-class Redriven(_Schema):
+class Redriven(Schema):
     moved: int = Field(ge=0, description="Deliveries that are on their way again")
     all: bool = Field(description="False when time ran out first: ask again")

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from chalicelib.lineage.ledger_items import Hour
 from chalicelib.monitoring.counting import Counters
 from chalicelib.monitoring.rows import GRACE
+from chalicelib.monitoring.series import LENGTHS, floor
 from chalicelib.ports import Ledger, LineageStore
 from tiltyard.stats.summary import Summary
 
 log = logging.getLogger("tiltyard.watch")
 
-HOUR = timedelta(hours=1)
+HOUR = LENGTHS["hour"]
 # Where a stage begins that has no cursor yet: rows of older hours are late.
 BACK = timedelta(days=2)
 
@@ -37,7 +38,7 @@ def close_due(
     closing or merging one again changes nothing.
     """
     at = ledger.cursor()
-    start, revision = at or (_floor(now - BACK), 0)
+    start, revision = at or (floor(now - BACK, "hour"), 0)
     closed = 0
     while start + HOUR + GRACE <= now and is_time_left():
         for hour in ledger.waiting(start):
@@ -61,7 +62,3 @@ def _close(ledger: Ledger, lineage: LineageStore, counters: Counters, hour: Hour
         total += Summary.decode(shard.content, layout)
     ledger.put_merged(hour, total.encode())
     return is_new
-
-
-def _floor(at: datetime) -> datetime:
-    return at.replace(minute=0, second=0, microsecond=0)

@@ -17,7 +17,7 @@ from tiltyard.stats.layout import Cells, NumberCells, compared_counts
 from tiltyard.stats.summary import Summary
 
 PREDICTION = "prediction"
-"""The score's name among the features; no column can have it, for columns aren't called so here."""
+"""The score's name among the features; a column of that name gives way to it."""
 
 CALIBRATION_WINDOWS = 8
 _SCORE_CELLS = 20
@@ -44,9 +44,7 @@ def features(counter: Counter) -> list[Feature]:
         Feature(
             cells.name,
             compared_counts(cells, counter.reference(cells.name)),
-            _places(cells, counter.profile["columns"][cells.name])
-            if isinstance(cells, NumberCells)
-            else None,
+            _places(cells, counter.profile["columns"][cells.name]),
             is_calendar=roles.get(cells.name) == "calendar",
             cells=cells,
         )
@@ -57,13 +55,19 @@ def features(counter: Counter) -> list[Feature]:
 
 
 def counts_of(feature: Feature, summary: Summary) -> Sequence[int]:
-    if feature.name == PREDICTION:
+    if feature.cells is None:
         return _coarse(summary.scores)
-    return compared_counts(feature.cells, summary.cells[feature.name]) if feature.cells else ()
+    return compared_counts(feature.cells, summary.cells[feature.name])
 
 
 def calibrate(
-    ledger: Ledger, counter: Counter, model: str, version: int, step: Step, begun: datetime
+    ledger: Ledger,
+    counter: Counter,
+    of: Sequence[Feature],
+    model: str,
+    version: int,
+    step: Step,
+    begun: datetime,
 ) -> Mapping[str, float]:
     """Each feature's overdispersion at a scale, by the first 8 windows after a version's first reign began.
 
@@ -78,7 +82,7 @@ def calibrate(
         return {}
     return {
         feature.name: drift.overdispersion([counts_of(feature, window.summary) for window in settled])
-        for feature in features(counter)
+        for feature in of
     }
 
 
@@ -100,9 +104,9 @@ def verdicts(
     return found
 
 
-def _places(cells: NumberCells, column: Mapping[str, Any]) -> list[float] | None:
-    """The bins' means; what is missing has no place."""
-    return list(column["means"]) if cells.bins else None
+def _places(cells: Cells, column: Mapping[str, Any]) -> list[float] | None:
+    """The bins' means; what is missing has no place, and categories have no order."""
+    return list(column["means"]) if isinstance(cells, NumberCells) and cells.bins else None
 
 
 def _score(counter: Counter) -> Feature | None:

@@ -14,7 +14,7 @@ from chalicelib.lineage.races import settle
 from chalicelib.lineage.records import Attempt, Change, Put, Remove, Team, Webhook
 from chalicelib.lineage.states import state_digest
 from chalicelib.outbox import rules
-from chalicelib.outbox.calls import Caller
+from chalicelib.outbox.calls import Caller, Reply
 from chalicelib.outbox.events import TYPE_PREFIX, text_of
 from chalicelib.outbox.messages import Delivery, Target
 from chalicelib.outbox.rules import NewWebhook, WebhookChanges
@@ -40,7 +40,7 @@ class Tried:
 
     @property
     def is_taken(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
+        return self.status is not None and Reply(self.status).is_success
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +145,7 @@ def remove(
 
     def once() -> None:
         webhook = _found(lineage, team, webhook_id, precondition)
-        head: Change[Team] = Change(
-            model=lineage.team(team),
-            attempt=attempt,
-            action="webhook.remove",
-            object=f"webhook:{webhook.id}",
-            before=state_digest(webhook, commitment=pseudonyms.commitment),
-            after=None,
-            writes=(Remove(webhook),),
-            result={"team": team, "webhook": webhook.id},
-        )
-        lineage.commit(head)
+        _commit(lineage, pseudonyms, "webhook.remove", webhook, None, attempt=attempt)
 
     settle(once)
 
@@ -239,15 +229,32 @@ def _put(
     *,
     attempt: Attempt,
 ) -> Webhook:
-    head: Change[Team] = Change(
-        model=lineage.team(after.team),
+    _commit(lineage, pseudonyms, action, before, after, attempt=attempt)
+    return replace(after, revision=after.revision + 1)
+
+
+def _commit(
+    lineage: LineageStore,
+    pseudonyms: Pseudonyms,
+    action: str,
+    before: Webhook | None,
+    after: Webhook | None,
+    *,
+    attempt: Attempt,
+) -> None:
+    """Put `after` in the place of `before`, or remove `before` when there is no `after`."""
+    webhook = after or before
+    assert webhook is not None
+    write = Remove(webhook) if after is None else Put(after)
+    rotation = {} if after is None else {"rotation": after.rotation}
+    change: Change[Team] = Change(
+        model=lineage.team(webhook.team),
         attempt=attempt,
         action=action,
-        object=f"webhook:{after.id}",
+        object=f"webhook:{webhook.id}",
         before=state_digest(before, commitment=pseudonyms.commitment),
         after=state_digest(after, commitment=pseudonyms.commitment),
-        writes=(Put(after),),
-        result={"team": after.team, "webhook": after.id, "rotation": after.rotation},
+        writes=(write,),
+        result={"team": webhook.team, "webhook": webhook.id, **rotation},
     )
-    lineage.commit(head)
-    return replace(after, revision=after.revision + 1)
+    lineage.commit(change)

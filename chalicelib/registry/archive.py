@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chalicelib.lineage.races import settle
-from chalicelib.lineage.records import Attempt, Change, Put, Version
+from chalicelib.lineage.records import Attempt, Change, Model, Put, Version
 from chalicelib.lineage.states import state_digest
 from chalicelib.ports import LineageStore, Pseudonyms
 from chalicelib.registry import rules
@@ -35,20 +35,9 @@ def archive(
             return version
         rules.check_archivable(version, aliases_of(lineage, name))
         archived = replace(version, stage="archived", archived_from=version.stage)
-        lineage.commit(
-            Change(
-                model=model,
-                attempt=attempt,
-                action="version.archive",
-                object=f"version:{version.digest}",
-                before=state_digest(version, commitment=pseudonyms.commitment),
-                after=state_digest(archived, commitment=pseudonyms.commitment),
-                writes=(Put(archived),),
-                reason=reason,
-                result={"model": name, "version": number},
-            )
+        return _moved(
+            lineage, pseudonyms, "version.archive", model, version, archived, reason=reason, attempt=attempt
         )
-        return replace(archived, revision=archived.revision + 1)
 
     return settle(change)
 
@@ -67,19 +56,35 @@ def restore(
         if version.stage != "archived" or version.archived_from is None:
             return version
         restored = replace(version, stage=version.archived_from, archived_from=None)
-        lineage.commit(
-            Change(
-                model=model,
-                attempt=attempt,
-                action="version.restore",
-                object=f"version:{version.digest}",
-                before=state_digest(version, commitment=pseudonyms.commitment),
-                after=state_digest(restored, commitment=pseudonyms.commitment),
-                writes=(Put(restored),),
-                reason=reason,
-                result={"model": name, "version": number},
-            )
+        return _moved(
+            lineage, pseudonyms, "version.restore", model, version, restored, reason=reason, attempt=attempt
         )
-        return replace(restored, revision=restored.revision + 1)
 
     return settle(change)
+
+
+def _moved(
+    lineage: LineageStore,
+    pseudonyms: Pseudonyms,
+    action: str,
+    model: Model,
+    before: Version,
+    after: Version,
+    *,
+    reason: str,
+    attempt: Attempt,
+) -> Version:
+    lineage.commit(
+        Change(
+            model=model,
+            attempt=attempt,
+            action=action,
+            object=f"version:{before.digest}",
+            before=state_digest(before, commitment=pseudonyms.commitment),
+            after=state_digest(after, commitment=pseudonyms.commitment),
+            writes=(Put(after),),
+            reason=reason,
+            result={"model": model.name, "version": before.number},
+        )
+    )
+    return replace(after, revision=after.revision + 1)

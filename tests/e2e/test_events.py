@@ -1,23 +1,14 @@
 """Events on the deployed stack: bus, topic and a webhook on this machine hear of every change."""
 
 import json
-import time
 
 import pytest
 from scripted_server import scripted_server
+from waiting import waited_for
 
 from tiltyard.events.signature import verify
 
 TEAM = "heralds"
-
-
-def waited_for(find, timeout_s=60):
-    """What `find` gives as soon as it is true."""
-    end = time.monotonic() + timeout_s
-    while not (found := find()):
-        assert time.monotonic() < end, f"nothing came within {timeout_s} s"
-        time.sleep(0.2)
-    return found
 
 
 @pytest.fixture

@@ -2,19 +2,10 @@
 
 import gzip
 import json
-import time
 
 import numpy as np
 import pandas as pd
-
-
-def waited_for(find, timeout_s=60):
-    """What `find` gives as soon as it is true."""
-    end = time.monotonic() + timeout_s
-    while not (found := find()):
-        assert time.monotonic() < end, f"nothing came within {timeout_s} s"
-        time.sleep(0.2)
-    return found
+from waiting import waited_for
 
 
 def test_every_row_of_a_request_is_stored_once(live, champion):

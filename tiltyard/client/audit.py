@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import rfc8785
 
 from tiltyard.audit.checkpoint import VerifierKey
 from tiltyard.audit.verification import Progress, Verification, verify, verify_entry
-from tiltyard.client.transport import Transport
+from tiltyard.client.transport import Transport, time_text
 from tiltyard.errors import IntegrityError, NotFound
 
 PAGE = 200
@@ -79,10 +79,7 @@ class AuditCalls:
             The first index (with `model` or `team`, the first change's number), or a
             time (UTC when it names no zone).
         """
-        if isinstance(start, datetime):
-            given: str | None = (start if start.tzinfo else start.replace(tzinfo=UTC)).isoformat()
-        else:
-            given = None if start is None else str(start)
+        given = str(start) if isinstance(start, int) else time_text(start)
         cursor: str | None = None
         while True:
             page = self._http.get(

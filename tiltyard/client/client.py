@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Unpack, cast, overload
 from urllib.parse import quote
@@ -38,7 +38,7 @@ from tiltyard.client.registration import (
 )
 from tiltyard.client.rows import Frame, Request, Row, Time
 from tiltyard.client.series import SeriesCalls
-from tiltyard.client.transport import Token, Transport
+from tiltyard.client.transport import Token, Transport, time_text
 from tiltyard.client.webhooks import WebhookCalls
 from tiltyard.contract.signature import Task
 from tiltyard.errors import Conflict, Fault, InvalidInput, NotFound
@@ -295,10 +295,7 @@ class Client(LineageCalls, AuditCalls, WebhookCalls, SeriesCalls):
 
         None for a time at which nobody did; `NotFound` when nobody does now.
         """
-        when = None
-        if as_of is not None:
-            when = (as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)).isoformat()
-        body = self._http.get(f"{model_path(name)}/champion", as_of=when).body
+        body = self._http.get(f"{model_path(name)}/champion", as_of=time_text(as_of)).body
         return None if body["version"] is None else Reign.of(body)
 
     def timeline(self, name: str) -> Iterator[Reign]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from tiltyard.client.registration import model_path
-from tiltyard.client.transport import Transport
+from tiltyard.client.transport import Transport, time_text
 
 Step = Literal["hour", "day", "week"]
 Body = Mapping[str, Any]
@@ -78,16 +78,10 @@ class SeriesCalls:
         known_on: date | None,
     ) -> Series:
         given: dict[str, str | int | None] = {
-            "from": _text(start),
-            "to": _text(end),
+            "from": time_text(start),
+            "to": time_text(end),
             "step": step,
             "version": version,
             "known_on": None if known_on is None else f"{known_on:%Y-%m-%d}",
         }
         return Series.of(self._http.get(f"{model_path(name)}/{what}", **given).body)
-
-
-def _text(at: datetime | None) -> str | None:
-    if at is None:
-        return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -78,6 +79,11 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: Any
+
+
+def time_text(at: datetime | None) -> str | None:
+    """A time for a query: UTC when it names no zone, None when there is none."""
+    return None if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
 
 
 class Transport:

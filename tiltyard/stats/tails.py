@@ -2,7 +2,7 @@
 
 Series and continued fractions as in Press et al., Numerical Recipes, 3rd edition,
 sections 6.2 and 6.4 (modified Lentz), which hold far out in the tails; inverses by
-bisection on the logarithm, then Newton's method. Tests hold them against scipy.
+bisection. Tests hold them against scipy.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def gamma_q(a: float, x: float) -> float:
         raise ValueError(f"Q(a, x) is for a > 0 and x >= 0, not {a} and {x}")
     if x == 0:
         return 1.0
-    scale = math.exp(a * math.log(x) - x - math.lgamma(a)) if x > 0 else 0.0
+    scale = math.exp(a * math.log(x) - x - math.lgamma(a))
     if x < a + 1:
         term = total = 1 / a
         for n in range(1, _MOST):

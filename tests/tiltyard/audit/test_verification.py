@@ -36,9 +36,10 @@ def test_an_empty_log_holds(tmp_path):
     assert checked(tmp_path, {"checkpoint": note_of([]).encode()}).size == 0
 
 
-def test_a_thousand_changes_are_all_refused():
+def test_changes_of_every_kind_are_all_refused():
+    """The benchmark `record` tries ten thousand."""
     tamperer = Tamperer(ENTRIES, seed=11)
-    for _ in range(1000):
+    for _ in range(300):
         files, how = tamperer.changed()
         with pytest.raises(IntegrityError) as refused:
             verify(InMemory(files), KEY)
