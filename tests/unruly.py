@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import sys
 import time
@@ -58,8 +59,15 @@ def leave_a_grandchild() -> None:
     spin()
 
 
+def outrun() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (1, hard))
+    spin()
+
+
 ACTS: dict[str, Callable[[], object]] = {
     "spin": spin,
+    "outrun": outrun,
     "sleep": lambda: time.sleep(60),
     "talk": talk,
     "report": report_freedoms,

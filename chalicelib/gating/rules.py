@@ -47,10 +47,11 @@ def promotable(version: Version) -> Target:
 def past_champion(version: Version) -> Target:
     """What the pointer will hold; raises `Conflict` unless `version` reigned before.
 
-    A champion retires, and nothing else does: the stage is the proof.
+    A champion retires, and nothing else does: the stage, or the one before it was
+    archived, is the proof.
     """
     _check_other(version)
-    if version.stage not in {"retired", "archived"} or version.archived_from not in {"retired", None}:
+    if (version.archived_from or version.stage) != "retired":
         raise Conflict(
             f"Version {version.number} of {version.model!r} never was champion (it is {version.stage}); "
             "promote it instead."

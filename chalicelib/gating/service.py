@@ -187,6 +187,9 @@ def _swap(
     attempt: Attempt,
 ) -> Swap:
     model, retired = _model(lineage, pointer.model), _champion(lineage, pointer)
+    if retired is not None and retired.number == version.number:
+        # The pointer was read while this version reigned, the version when it did no more.
+        raise LostRace(f"Version {version.number} of {version.model!r} ceased to be champion meanwhile.")
     start = rules.start_of_reign(attempt.at, pointer)
     crowned = replace(pointer, champion=target, started_at=start, generation=pointer.generation + 1)
     swap = Swap(

@@ -57,8 +57,9 @@ class Confines:
 class Outcome:
     """What the child said after it was ready, line by line, and how it ended.
 
-    `exit` is None when it was stopped from here, for `stopped`; `cpu_s` is the
-    CPU time that it took in all and `wall_s` the time since it was ready.
+    `exit` is None when it was stopped, for `stopped`: from here, or by the kernel
+    when its CPU time was up first. `cpu_s` is the CPU time that it took in all and
+    `wall_s` the time since it was ready.
     """
 
     lines: tuple[dict[str, Any], ...]
@@ -217,6 +218,8 @@ class _Watch:
             os.killpg(self.process.pid, signal.SIGKILL)
         _, status, used = os.wait4(self.process.pid, 0)
         self.process.returncode = os.waitstatus_to_exitcode(status)
+        if self.process.returncode == -signal.SIGXCPU:
+            self.stopped = "time"
         self.exit = None if self.stopped else self.process.returncode
         self.wall_s = time.monotonic() - (self.started if self.ready_at is None else self.ready_at)
         self.cpu_s = used.ru_utime + used.ru_stime

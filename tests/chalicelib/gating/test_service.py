@@ -131,6 +131,25 @@ def test_promotion_decided_on_another_champion_is_lost(at_hand, monkeypatch):
     assert at_hand.lineage.version("delays", 2).stage == "candidate"
 
 
+def test_promotion_of_a_champion_that_is_overtaken_between_two_reads_is_lost(at_hand, monkeypatch):
+    """The pointer still names version 1, whose own record says already that it retired."""
+    promote(at_hand, 1)
+    read = at_hand.lineage.version
+    overtaken = []
+
+    def overtaking(name: str, number: int):
+        if not overtaken:
+            overtaken.append(True)
+            promote(at_hand, 3)
+        return read(name, number)
+
+    monkeypatch.setattr(at_hand.lineage, "version", overtaking)
+
+    with pytest.raises(LostRace, match="Version 3 became champion"):
+        promote(at_hand, 1)
+    assert at_hand.lineage.pointer("delays").generation == 2
+
+
 def test_other_changes_of_the_model_do_not_cost_the_promotion(at_hand, monkeypatch):
     promote(at_hand, 1)
     read = at_hand.artifacts.read

@@ -85,7 +85,7 @@ def ended(*lines: object, code: int | None = 0, stopped: str | None = None, cpu_
         (ended({"refused": [{"pointer": "/a", "detail": "is bad"}]}), "/a: is bad"),
         (ended({"refused": [{"pointer": "", "detail": "is bad"}]}), "is bad"),
         (ended(code=-signal.SIGSEGV), "brought its process down (SIGSEGV) when it was to load the graph"),
-        (ended(code=-signal.SIGXCPU), "SIGXCPU"),
+        (ended(code=-signal.SIGBUS), "SIGBUS"),
         (ended(code=1), "exit 1"),
         (ended(code=None, stopped="time"), "takes too long to load the graph"),
         (ended(code=None, stopped="output"), "stopped for its output"),

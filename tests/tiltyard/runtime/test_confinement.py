@@ -57,6 +57,14 @@ def test_child_that_does_not_end_is_stopped(act, stopped, scratch):
     assert not list(scratch.iterdir())
 
 
+def test_kernel_that_is_first_to_find_the_time_up_says_so_as_well(scratch):
+    """Threads use CPU time faster than the clock goes."""
+    outcome = run("unruly", {"act": "outrun"}, {}, Confines(memory_bytes=256 * 2**20, wall_s=20))
+
+    assert outcome.stopped == "time"
+    assert outcome.exit is None
+
+
 def test_whole_process_group_is_stopped(scratch):
     outcome = run("unruly", {"act": "grandchild"}, {}, CONFINES)
 
