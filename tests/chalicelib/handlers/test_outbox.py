@@ -152,8 +152,7 @@ def test_an_event_is_a_cloud_event_that_names_nobody(stage):
         },
     }
     said = json.dumps(stage.at_hand.event_bus.events)
-    assert "ada" not in said
-    assert "better" not in said
+    assert not [name for name in ("ada@", "lovelace", "a text of hers") if name in said]
 
 
 def test_what_was_not_committed_is_not_announced(stage):

@@ -157,4 +157,4 @@ def test_nothing_of_the_policys_putter_reaches_the_log(model):
     ]
 
     assert entries[-1]["action"] == "policy.put"
-    assert "ada" not in json.dumps(entries)
+    assert "ada@" not in json.dumps(entries)
