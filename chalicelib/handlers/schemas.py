@@ -194,6 +194,23 @@ class HumilityRule(Schema):
         return self
 
 
+class Monitoring(Schema):
+    """What is left out gets its default."""
+
+    alerts_a_year: Annotated[float, Field(ge=0.001, le=100)] | None = Field(
+        None, description="False alerts a feature and year, at most; 0.7 when left out"
+    )
+    smallest_effect: Annotated[float, Field(ge=0, le=10)] | None = Field(
+        None, description="Of drift, as a PSI beyond noise: smaller ones wake nobody; 0.02 when left out"
+    )
+    late_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Of a day's rows that may come late; 0.05 when left out"
+    )
+    runbook: Annotated[str, StringConstraints(pattern="^https://", max_length=500)] | None = Field(
+        None, description="Where alerts say to look; their kind is appended after a #"
+    )
+
+
 class PolicyDocument(Schema):
     """What is left out gets its default; an empty `humility` is no rule at all."""
 
@@ -205,6 +222,7 @@ class PolicyDocument(Schema):
     telemetry: Literal["best-effort", "required"] | None = Field(
         None, description="`required`: rather no answer than one whose record is in no store"
     )
+    monitoring: Monitoring | None = Field(None, description="What the watch may wake people for")
 
 
 class Policy(Schema):

@@ -25,6 +25,7 @@ MAX_RULES = 32
 
 UNCERTAINTY_LEVEL = 0.9
 ANOMALY_LEVEL = 0.01
+RUNBOOK = "docs/alerts.md"
 
 When = Literal["uncertain", "anomalous", "out_of_range", "unseen_category"]
 Measure = Literal["flag", "override", "abstain"]
@@ -41,7 +42,9 @@ _NEVER: Mapping[str, frozenset[str]] = {
     "anomalous": frozenset({"string"}),
 }
 
-_KEYS = frozenset({"format", "uncertainty", "anomaly", "humility", "telemetry"})
+_KEYS = frozenset({"format", "uncertainty", "anomaly", "humility", "telemetry", "monitoring"})
+_MONITORING_KEYS = frozenset({"alerts_a_year", "smallest_effect", "late_share", "runbook"})
+MAX_RUNBOOK = 500
 _RULE_KEYS = frozenset({"name", "when", "columns", "wider_than", "action", "value"})
 
 
@@ -74,6 +77,26 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Monitoring:
+    """What the watch may cost: false alerts a feature and year, at most, and what nobody is woken for.
+
+    `smallest_effect` is a PSI beyond noise, `late_share` the share of a day's rows
+    that may come late, `runbook` where an alert says to look (its kind is appended).
+    """
+
+    alerts_a_year: float = 0.7
+    smallest_effect: float = 0.02
+    late_share: float = 0.05
+    runbook: str = RUNBOOK
+
+    def to_json(self) -> dict[str, Any]:
+        """What isn't the default."""
+        usual = Monitoring()
+        names = ("alerts_a_year", "smallest_effect", "late_share", "runbook")
+        return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(usual, name)}
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A policy with every default filled in.
 
@@ -87,10 +110,13 @@ class Policy:
     uncertainty_level: float | None = UNCERTAINTY_LEVEL
     anomaly_level: float | None = ANOMALY_LEVEL
     telemetry: Telemetry = "best-effort"
+    monitoring: Monitoring = Monitoring()
 
     def to_json(self) -> dict[str, Any]:
         # Named where it isn't the default: digests of policies from before it stay what they were.
-        named = {} if self.telemetry == "best-effort" else {"telemetry": self.telemetry}
+        named: dict[str, Any] = {} if self.telemetry == "best-effort" else {"telemetry": self.telemetry}
+        if self.monitoring != Monitoring():
+            named["monitoring"] = self.monitoring.to_json()
         return {
             "format": FORMAT,
             "uncertainty": self.uncertainty_level is not None and {"level": self.uncertainty_level},
@@ -164,12 +190,22 @@ def _read(document: Mapping[str, Any], task: Task) -> Policy:
     uncertainty = _level(document.get("uncertainty"), UNCERTAINTY_LEVEL)
     anomaly = _level(document.get("anomaly"), ANOMALY_LEVEL)
     telemetry: Telemetry = document.get("telemetry") or "best-effort"
+    monitoring = _monitoring(document.get("monitoring") or {})
     rules = document.get("humility")
     if rules is not None:
-        return Policy(tuple(_rule(rule) for rule in rules), uncertainty, anomaly, telemetry)
+        return Policy(tuple(_rule(rule) for rule in rules), uncertainty, anomaly, telemetry, monitoring)
     off = _switched_off(uncertainty, anomaly)
     usual = tuple(rule for rule in default(task).humility if rule.when not in off)
-    return Policy(usual, uncertainty, anomaly, telemetry)
+    return Policy(usual, uncertainty, anomaly, telemetry, monitoring)
+
+
+def _monitoring(part: Mapping[str, Any]) -> Monitoring:
+    given: dict[str, Any] = {
+        name: value if name == "runbook" else float(value)
+        for name, value in part.items()
+        if value is not None
+    }
+    return Monitoring(**given)
 
 
 def _level(part: Any, usual: float) -> float | None:
@@ -213,6 +249,7 @@ def _document_faults(document: object) -> Iterator[Fault]:
     telemetry = document.get("telemetry")
     if telemetry is not None and telemetry not in TELEMETRY:
         yield Fault("/telemetry", f"must be one of {', '.join(TELEMETRY)}")
+    yield from _monitoring_faults(document.get("monitoring"))
     rules = document.get("humility")
     if rules is None:
         return
@@ -221,6 +258,28 @@ def _document_faults(document: object) -> Iterator[Fault]:
         return
     for i, rule in enumerate(rules):
         yield from _rule_faults(rule, f"/humility/{i}")
+
+
+def _monitoring_faults(part: object) -> Iterator[Fault]:
+    if part is None:
+        return
+    if not isinstance(part, dict):
+        yield Fault("/monitoring", "must be an object")
+        return
+    yield from _unknown(part, _MONITORING_KEYS, "/monitoring")
+    for name, low, high in (
+        ("alerts_a_year", 0.001, 100),
+        ("smallest_effect", 0, 10),
+        ("late_share", 0, 1),
+    ):
+        value = part.get(name)
+        if value is not None and not (_is_number(value) and low <= value <= high):
+            yield Fault(f"/monitoring/{name}", f"must be a number from {low} to {high}")
+    runbook = part.get("runbook")
+    if runbook is not None and not (
+        isinstance(runbook, str) and runbook.startswith("https://") and len(runbook) <= MAX_RUNBOOK
+    ):
+        yield Fault("/monitoring/runbook", f"must be an https:// address of at most {MAX_RUNBOOK} characters")
 
 
 def _level_faults(part: object, where: str) -> Iterator[Fault]:

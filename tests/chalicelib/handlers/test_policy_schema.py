@@ -41,6 +41,16 @@ RULE = st.fixed_dictionaries(
         "value": mostly(st.sampled_from(["yes", 7])),
     },
 )
+MONITORING = st.fixed_dictionaries(
+    {},
+    optional={
+        "alerts_a_year": mostly(st.floats(0.0005, 101)),
+        "smallest_effect": mostly(st.floats(0, 11)),
+        "late_share": mostly(st.floats(0, 1)),
+        "runbook": mostly(st.sampled_from(["https://wiki.example/x", "http://x", "https://" + "x" * 493])),
+        "odd": ODD,
+    },
+)
 DOCUMENTS = mostly(
     st.fixed_dictionaries(
         {"format": st.sampled_from([1, 1, 1, 1, 1, 1, True, 1.0, 2, "1", None])},
@@ -48,6 +58,7 @@ DOCUMENTS = mostly(
             "uncertainty": LEVEL,
             "anomaly": LEVEL,
             "telemetry": mostly(st.sampled_from(policy.TELEMETRY)),
+            "monitoring": mostly(MONITORING),
             "humility": mostly(st.lists(mostly(RULE), max_size=3)),
         },
     )
