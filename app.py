@@ -7,6 +7,7 @@ the blueprints load their services, pydantic and the SDK on first use.
 from chalice.app import Chalice
 
 from chalicelib.handlers import (
+    alerts,
     aliases,
     audit,
     authorizer,
@@ -56,6 +57,7 @@ app.register_blueprint(promotions.bp)  # /v1/models/{m}/promote, /rollback, /cha
 app.register_blueprint(lineage.bp)  # /v1/models/{m}/lineage, /v1/lineage/{digest}
 app.register_blueprint(audit.bp)  # /v1/audit: entries, checkpoints, proofs
 app.register_blueprint(series.bp)  # /v1/models/{m}/drift, /quality
+app.register_blueprint(alerts.bp)  # /v1/alerts
 app.register_blueprint(webhooks.bp)  # /v1/webhooks, /v1/events/redrive
 app.register_blueprint(monitoring.bp)  # telemetry queue -> ingest; every 5 minutes -> watch
 app.register_blueprint(outbox.bp)  # the lineage table's stream -> outbox; delivery queue -> courier

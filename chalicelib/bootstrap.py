@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         DeadLetters,
         Deliveries,
         DeliveryQueue,
+        Gauge,
         Lake,
         Ledger,
         LineageStore,
@@ -82,6 +83,12 @@ class Container:
         from chalicelib import aws
 
         return aws.open_delivery_queue(self.settings)
+
+    @cached_property
+    def gauge(self) -> Gauge:
+        from chalicelib import aws
+
+        return aws.open_gauge(self.settings)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:

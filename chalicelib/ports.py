@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from chalicelib.lineage.alerts import Alert, AlertId, AlertState
 from chalicelib.lineage.deliveries import DeliveryAttempt, LastDeliveries
-from chalicelib.lineage.ledger import Counts
+from chalicelib.lineage.ledger import Beat, Counts
 from chalicelib.lineage.ledger_items import Hour, LedgerRow, Shard
 from chalicelib.lineage.records import (
     Alias,
@@ -111,6 +112,17 @@ class LineageStore(Protocol):
         """By age; strongly consistent, unlike other lists."""
         ...
 
+    def alert(self, alert_id: AlertId) -> Alert | None: ...
+    def last_alert(self, scope: str, kind: str) -> Alert | None:
+        """The last one of its kind about a model or ``team:…``, active or not; strongly consistent."""
+        ...
+
+    def alerts(
+        self, *, teams: frozenset[str] | None, states: Sequence[AlertState], limit: int, cursor: str | None
+    ) -> Page[Alert]:
+        """Newest first, of these teams (None: of all) in these states."""
+        ...
+
     def texts(self, ids: frozenset[str]) -> Mapping[str, str]:
         """Names behind pseudonyms and texts behind commitments; erased ones are left out."""
         ...
@@ -176,6 +188,14 @@ class Letter:
 
     body: str
     receipt: str
+
+
+class Gauge(Protocol):
+    """How full the stage's queues are."""
+
+    def waiting(self) -> Mapping[str, int]:
+        """Messages that nobody is at, about, by the queue's name (``telemetry-dead-letters``)."""
+        ...
 
 
 class DeadLetters(Protocol):
@@ -261,6 +281,10 @@ class Ledger(Protocol):
     def counts(self, model: str, version: int, day: str) -> Iterator[Counts]: ...
     def cursor(self) -> tuple[datetime, int] | None: ...
     def move_cursor(self, start: datetime, revision: int) -> bool: ...
+    def beat(self, function: str, at: datetime, lag_s: int) -> None: ...
+    def last_beat(self, function: str) -> Beat | None: ...
+    def memory(self, model: str, version: int) -> tuple[bytes, int] | None: ...
+    def put_memory(self, model: str, version: int, content: bytes, revision: int) -> bool: ...
 
 
 class Pseudonyms(Protocol):

@@ -88,6 +88,7 @@ class Settings:
     session_memory_mb: int = 1024 - RESERVED_MEMORY_MB
     webhook_networks: tuple[Network, ...] = ()
     ledger_days: int = DEFAULT_LEDGER_DAYS
+    watched_queues: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -119,6 +120,7 @@ class Settings:
         memory = reader.number("session_memory_mb", least=1, default=_default_session_memory(environ))
         networks = reader.networks("webhook_networks")
         ledger_days = reader.number("ledger_days", least=1, default=DEFAULT_LEDGER_DAYS)
+        watched = reader.pairs("watched_queues")
         if reader.faults:
             raise TiltyardError("the service's settings are incomplete or wrong", faults=reader.faults)
         return cls(
@@ -129,6 +131,7 @@ class Settings:
             session_memory_mb=int(memory),
             webhook_networks=networks,
             ledger_days=int(ledger_days),
+            watched_queues=watched,
         )
 
 
@@ -220,6 +223,17 @@ class _Reader:
         if not least <= value < float("inf"):
             self.refuse(name, f"{text!r} must be a number from {least:g} up")
         return value
+
+    def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        """``name=URL`` of queues, comma-separated; none by default."""
+        text = self._environ.get(_variable(name), "")
+        found = []
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            key, _, url = part.partition("=")
+            if not key or not _is_url(url, {"https", "http"}):
+                self.refuse(name, f"{part!r} isn't a name, =, and the URL of a queue")
+            found.append((key, url))
+        return tuple(found)
 
     def networks(self, name: str) -> tuple[Network, ...]:
         """Networks in CIDR form, separated by commas or spaces; none when it isn't set."""

@@ -62,6 +62,15 @@ STREAM: JSON = {
     },
 }
 
+# Queues whose length the watch looks at, by the names that alerts call them.
+WATCHED = {
+    "telemetry": "TelemetryQueue",
+    "telemetry-dead-letters": "TelemetryDeadLetters",
+    "examination-dead-letters": "ExaminationDeadLetters",
+    "delivery-dead-letters": "DeliveryDeadLetters",
+    "outbox-dead-letters": "OutboxDeadLetters",
+}
+
 # What every function is told; `chalicelib/settings.py` reads it.
 ENVIRONMENT: dict[str, JSON | str] = {
     "TILTYARD_STAGE": {"Ref": "Stage"},
@@ -76,6 +85,7 @@ ENVIRONMENT: dict[str, JSON | str] = {
     "TILTYARD_NOTARY_QUEUE_URL": {"Ref": "NotaryQueue"},
     "TILTYARD_DELIVERY_QUEUE_URL": {"Ref": "DeliveryQueue"},
     "TILTYARD_DELIVERY_DEAD_LETTERS_URL": {"Ref": "DeliveryDeadLetters"},
+    "TILTYARD_WATCHED_QUEUES": {"Fn::Sub": ",".join(f"{n}=${{{queue}}}" for n, queue in WATCHED.items())},
     "TILTYARD_EVENT_BUS": {"Ref": "EventBus"},
     "TILTYARD_EVENT_TOPIC_ARN": {"Ref": "EventTopic"},
     "TILTYARD_WEBHOOK_NETWORKS": {"Ref": "WebhookNetworks"},

@@ -117,7 +117,7 @@ def profiled_bundle(weights: tuple[float, float] = (0.5, -0.25)) -> Bundle:
         "columns": {"a": {**a, **none}, "b": {**b, **none}},
         "score": {
             "edges": [0.0, 0.25, 0.5, 0.75, 1.0],
-            "counts": [[500, 500, 500, 500], [500, 500, 1000, 1000]],
+            "counts": [[0, 450, 550, 100], [0, 300, 700, 2900]],  # as the model answers these rows
         },
     }
     parts = {name: bundle.files[name] for name in (MODEL, SIGNATURE, REFERENCE, PARITY)}

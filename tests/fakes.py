@@ -101,6 +101,16 @@ class MemoryDeliveryQueue(MemoryQueue):
         self.postponed.append((receipt, seconds))
 
 
+class MemoryGauge:
+    """A `Gauge` that says what it is told."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, int] = {}
+
+    def waiting(self) -> Mapping[str, int]:
+        return self.found
+
+
 class MemoryDeadLetters:
     """`DeadLetters` in memory: what is received stays hidden until it is released."""
 
@@ -224,6 +234,7 @@ class MemoryContainer(Container):
     notary_queue: MemoryQueue
     delivery_queue: MemoryDeliveryQueue
     dead_letters: MemoryDeadLetters
+    gauge: MemoryGauge
     deliveries: TableDeliveries
     event_bus: MemoryAnnouncer
     event_topic: MemoryAnnouncer
@@ -249,6 +260,7 @@ class MemoryContainer(Container):
         self.notary_queue = MemoryQueue()
         self.delivery_queue = MemoryDeliveryQueue()
         self.dead_letters = MemoryDeadLetters()
+        self.gauge = MemoryGauge()
         self.deliveries = TableDeliveries(self.lineage.table)
         self.event_bus = MemoryAnnouncer()
         self.event_topic = MemoryAnnouncer()

@@ -89,6 +89,8 @@ LATE_MODULES = (
     "chalicelib.handlers.operations",
     "chalicelib.handlers.audit_operations",
     "chalicelib.handlers.audit_schemas",
+    "chalicelib.handlers.alert_operations",
+    "chalicelib.handlers.alert_schemas",
     "chalicelib.handlers.webhook_operations",
     "chalicelib.handlers.webhook_schemas",
     "chalicelib.handlers.series_operations",

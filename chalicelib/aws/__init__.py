@@ -20,7 +20,7 @@ from chalicelib.aws.dynamo import DynamoLineage, DynamoTable
 from chalicelib.aws.events import EventBridgeBus, SnsTopic
 from chalicelib.aws.log import KmsSigner, S3Log
 from chalicelib.aws.pseudonyms import KmsPseudonyms
-from chalicelib.aws.queues import SqsDeadLetters, SqsQueue
+from chalicelib.aws.queues import SqsDeadLetters, SqsGauge, SqsQueue
 from chalicelib.aws.sealing import KmsSealer
 from chalicelib.aws.spool import S3Lake, S3Spool
 from chalicelib.lineage.deliveries import TableDeliveries
@@ -83,6 +83,11 @@ def open_notary_queue(settings: Settings) -> SqsQueue:
 @functools.cache
 def open_delivery_queue(settings: Settings) -> SqsQueue:
     return SqsQueue(_client("sqs"), settings.delivery_queue_url)
+
+
+@functools.cache
+def open_gauge(settings: Settings) -> SqsGauge:
+    return SqsGauge(_client("sqs"), dict(settings.watched_queues))
 
 
 @functools.cache

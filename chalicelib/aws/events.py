@@ -44,7 +44,7 @@ class EventBridgeBus:
 
 
 class SnsTopic:
-    """The `Announcer` port: the CloudEvent is the message; type, model and team can be filtered by."""
+    """The `Announcer` port: the CloudEvent is the message, with attributes to filter by."""
 
     def __init__(self, client: SNSClient, arn: str) -> None:
         self._client = client
@@ -52,7 +52,12 @@ class SnsTopic:
 
     def publish(self, event: Mapping[str, Any]) -> None:
         data = event["data"]
-        attributes = {"type": event["type"], "team": data["team"], "model": data["model"]}
+        attributes = {
+            "type": event["type"],
+            "team": data["team"],
+            "model": data["model"],
+            "severity": data.get("result", {}).get("severity"),
+        }
         with passing_faults("publishing an event"):
             self._client.publish(
                 TopicArn=self._arn,

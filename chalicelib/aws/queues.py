@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from chalicelib.aws.faults import passing_faults
@@ -33,6 +33,24 @@ class SqsQueue:
             self._client.change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=seconds
             )
+
+
+class SqsGauge:
+    """The `Gauge` port over queues' URLs by name."""
+
+    def __init__(self, client: SQSClient, urls: Mapping[str, str]) -> None:
+        self._client = client
+        self._urls = urls
+
+    def waiting(self) -> Mapping[str, int]:
+        found = {}
+        for name, url in self._urls.items():
+            with passing_faults("asking how full a queue is"):
+                answer = self._client.get_queue_attributes(
+                    QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
+                )
+            found[name] = int(answer["Attributes"]["ApproximateNumberOfMessages"])
+        return found
 
 
 class SqsDeadLetters:

@@ -30,6 +30,7 @@ VIEWER = "viewer"
 CALLER = "caller"
 SCIENTIST = "scientist"
 ENGINEER = "engineer"
+RISK = "risk"
 AUDITOR = "auditor"
 ADMIN = "admin"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chalice.app import Blueprint, CloudWatchEvent, Rate, SQSEvent
@@ -11,12 +12,24 @@ from chalice.app import Blueprint, CloudWatchEvent, Rate, SQSEvent
 from chalicelib.bootstrap import Container, container
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
     from chalicelib.monitoring.counting import Counters
+    from chalicelib.triage.rules import Finding
 
 bp = Blueprint(__name__)
 log = logging.getLogger("tiltyard.ingest")
+
+
+def _lag_s(records: Sequence[Mapping[str, Any]], now: datetime) -> int:
+    """How many seconds the oldest message of a batch has waited (SQS: SentTimestamp, milliseconds)."""
+    sent = [int(record.get("attributes", {}).get("SentTimestamp", 0)) for record in records]
+    oldest = min((at for at in sent if at), default=None)
+    return 0 if oldest is None else max(0, round(now.timestamp() - oldest / 1000))
+
 
 # Left for the hour at hand once the time is found to be short.
 MARGIN_MS = 15_000
@@ -37,6 +50,7 @@ def ingest(event: SQSEvent) -> dict[str, Any]:
     taken = Ingest(
         counters(at_hand), at_hand.ledger, at_hand.lake, at_hand.spool_reader, now=at_hand.clock()
     ).take([Message(record["messageId"], record["body"]) for record in batch["Records"]])
+    at_hand.ledger.beat("ingest", at_hand.clock(), _lag_s(batch["Records"], at_hand.clock()))
     log.info(
         "%d rows counted, %d of them late; %d were known, %d too old; %d messages failed",
         taken.counted,
@@ -57,20 +71,89 @@ def ingest(event: SQSEvent) -> dict[str, Any]:
 
 @bp.schedule(Rate(5, unit=Rate.MINUTES), name="watch")
 def watch(event: CloudWatchEvent) -> dict[str, Any]:
-    """Close the hours that are due."""
+    """Close the hours that are due, check them, and tell what is new."""
     from chalicelib.monitoring import closing
+    from chalicelib.monitoring.watching import Watch
 
     at_hand = container()
     context: Any = event.context
+    alarms = _Alarms(at_hand, request_id=str(event.event_id))
+    watch = Watch(at_hand.ledger, at_hand.lineage, counters(at_hand), alarms)
     closed = closing.close_due(
         at_hand.ledger,
         at_hand.lineage,
         counters(at_hand),
         now=at_hand.clock(),
+        then=watch.closed,
         is_time_left=lambda: context is None or context.get_remaining_time_in_millis() > MARGIN_MS,
     )
-    log.info("closed %d hours of versions", closed)
-    return {"closed": closed}
+    wrong = _look_after_the_stage(at_hand, alarms, watch.failed)
+    log.info(
+        "closed %d hours of versions; %d checks failed; %d faults of the stage",
+        closed,
+        len(watch.failed),
+        wrong,
+    )
+    return {"closed": closed, "failed": len(watch.failed), "faults": wrong}
+
+
+def _look_after_the_stage(at_hand: Container, alarms: _Alarms, failed: Mapping[str, str]) -> int:
+    """Alert of what is wrong with the stage itself, and end what isn't any more; how much is wrong."""
+    from chalicelib.lineage.ids import time_of_uuid7
+    from chalicelib.monitoring.diagnosis import KINDS, Vitals, diagnose
+    from chalicelib.triage.service import STAGE
+    from tiltyard.runtime.policy import RUNBOOK
+
+    waiting, cursor = at_hand.log.waiting(limit=1), at_hand.ledger.cursor()
+    found = list(
+        diagnose(
+            Vitals(
+                now=at_hand.clock(),
+                queues=at_hand.gauge.waiting(),
+                beat=at_hand.ledger.last_beat("ingest"),
+                unlogged_since=time_of_uuid7(waiting[0].id) if waiting else None,
+                closed_until=None if cursor is None else cursor[0],
+                failed=failed,
+            )
+        )
+    )
+    if found:
+        alarms.raise_found(STAGE, found, version=None, runbook=RUNBOOK)
+    well = set(KINDS) - {finding.kind for finding in found}
+    alarms.recover(STAGE, sorted(well))
+    return len(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Alarms:
+    """Tells by alerts."""
+
+    at_hand: Container
+    request_id: str
+
+    def raise_found(
+        self, model: str, findings: Iterable[Finding], *, version: int | None, runbook: str
+    ) -> None:
+        from chalicelib.triage import service
+
+        at_hand = self.at_hand
+        attempt = service.attempt(at_hand.pseudonyms, at=at_hand.clock(), request_id=self.request_id)
+        service.raise_found(
+            at_hand.lineage,
+            at_hand.pseudonyms,
+            model,
+            findings,
+            version=version,
+            runbook=runbook,
+            attempt=attempt,
+        )
+
+    def recover(self, model: str, kinds: Iterable[str]) -> None:
+        from chalicelib.triage import service
+
+        at_hand = self.at_hand
+        attempt = service.attempt(at_hand.pseudonyms, at=at_hand.clock(), request_id=self.request_id)
+        service.recover(at_hand.lineage, at_hand.pseudonyms, model, kinds, attempt=attempt)
 
 
 @functools.lru_cache(maxsize=1)

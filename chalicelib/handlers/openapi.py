@@ -94,6 +94,12 @@ _PARAMETERS: dict[str, JSON] = {
         "schema": {"type": "string", "format": "date"},
         "description": "Leaves out rows that became known after that day",
     },
+    "state": {
+        "in": "query",
+        "schema": {"enum": ["open", "acknowledged", "resolved", "all"]},
+        "description": "Open and acknowledged ones without it",
+    },
+    "severity": {"in": "query", "schema": {"enum": ["info", "warning", "critical"]}},
     "size": {
         "in": "query",
         "schema": {"type": "integer", "minimum": 0},
@@ -126,6 +132,7 @@ _PATH: dict[str, JSON] = {
     "version": {"type": "integer", "minimum": 1},
     "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "webhook": {"type": "string"},
+    "alert": {"type": "string"},
     "prediction": {"type": "string"},
     "release": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     "name": {"type": "string", "pattern": r"^[a-z-]+\.(css|js|svg)$"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.handlers import (
+    alert_operations,
     audit_operations,
     lineage_operations,
     protocol_schemas,
@@ -335,4 +336,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *audit_operations.OPERATIONS,
     *webhook_operations.OPERATIONS,
     *series_operations.OPERATIONS,
+    *alert_operations.OPERATIONS,
 )

@@ -52,16 +52,22 @@ def read_drift(model: str) -> dict[str, Any]:
     """Drift of every column and of the prediction by window, with verdicts."""
     from chalicelib.gating.service import first_reign
     from chalicelib.monitoring.drifting import calibrate, features, verdicts
+    from chalicelib.monitoring.memory import Memory
     from chalicelib.monitoring.series import windows
-    from tiltyard.stats.budget import Budget
+    from chalicelib.monitoring.watching import budget_of
 
     call = open_call(bp.current_request)
     version = _version(call, call.model(model, READ).name)
-    span, budget, at_hand = _span(call), Budget(), call.at_hand
+    span, at_hand = _span(call), call.at_hand
+    budget = budget_of(at_hand.lineage, version.model)
     counter = counters(at_hand).of(version.model, version.number, version.digest)
-    begun = first_reign(at_hand.lineage, version) or version.registered_at
     of = features(counter)
-    calibration = calibrate(at_hand.ledger, counter, of, version.model, version.number, span.step, begun)
+    kept = at_hand.ledger.memory(version.model, version.number)
+    calibration = {} if kept is None else Memory.decode(kept[0]).calibration.get(span.step, {})
+    if not calibration:
+        # The watch hasn't come to it, or the version never reigned.
+        begun = first_reign(at_hand.lineage, version) or version.registered_at
+        calibration = calibrate(at_hand.ledger, counter, of, version.model, version.number, span.step, begun)
     found = windows(at_hand.ledger, counter, version.model, version.number, span)
     return {
         **_about(version, span),

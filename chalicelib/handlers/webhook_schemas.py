@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from chalicelib.handlers.schema_types import Description, Name, Schema, Team, Time
+from chalicelib.lineage.alerts import Severity
 
 Url = Annotated[
     str,
@@ -26,6 +27,7 @@ class NewWebhook(Schema):
     events: Events = Field([])
     models: Models = Field([])
     description: Description = ""
+    severity: Severity = Field("info", description="Of alerts, send those of it and above")
 
 
 class WebhookChanges(Schema):
@@ -35,6 +37,7 @@ class WebhookChanges(Schema):
     events: Events | None = None
     models: Models | None = None
     description: Description | None = None
+    severity: Severity | None = None
     enabled: bool | None = None
 
 
@@ -51,6 +54,7 @@ class Webhook(Schema):
     events: list[str]
     models: list[Name]
     description: str
+    severity: Severity
     enabled: bool
     created_at: Time
     created_by: str | None = Field(description="Null once erased")

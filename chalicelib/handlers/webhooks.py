@@ -40,7 +40,9 @@ def create() -> Response:
     call = open_call(bp.current_request)
     body = parse_body(call.request, NewWebhook)
     attempt = call.attempt(require_team(call.principal, body.team, OPERATE))
-    wanted = Wanted(body.team, body.url, tuple(body.events), tuple(body.models), body.description)
+    wanted = Wanted(
+        body.team, body.url, tuple(body.events), tuple(body.models), body.description, body.severity
+    )
     at_hand = call.at_hand
     made = call.once(
         attempt,
@@ -92,6 +94,7 @@ def change(webhook: str) -> Response:
         events=None if body.events is None else tuple(body.events),
         models=None if body.models is None else tuple(body.models),
         description=body.description,
+        severity=body.severity,
         enabled=body.enabled,
     )
     precondition = if_match(call.request)
@@ -264,6 +267,7 @@ def _body(call: Call, webhook: Webhook) -> dict[str, Any]:
         "events": list(webhook.events),
         "models": list(webhook.models),
         "description": webhook.description,
+        "severity": webhook.severity,
         "enabled": webhook.enabled,
         "created_at": canonical_time(webhook.created_at),
         "created_by": texts.get(webhook.created_by),

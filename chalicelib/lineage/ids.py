@@ -21,3 +21,8 @@ def uuid7(at: datetime, randomness: bytes) -> str:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return str(uuid.UUID(int=value))
+
+
+def time_of_uuid7(text: str) -> datetime:
+    """The moment that `uuid7` was given, to the millisecond; raises `ValueError` for no UUID."""
+    return EPOCH + timedelta(milliseconds=uuid.UUID(text).int >> 80)

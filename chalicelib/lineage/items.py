@@ -16,10 +16,12 @@ pk                    sk                         what
 ``MODEL#m``           ``DIGEST#sha256``          the number of the version so named
 ``MODEL#m``           ``ALIAS#a``                a user's own alias
 ``MODEL#m``           ``REIGN#time``             a champion's period, by its start
+``MODEL#m``           ``ALERT#kind#000003``      an alert about it
 ``MODEL#m``           ``CHANGE#0000000012``      a change on record, as the stream announces it
 ``TEAM#t``            ``META``                   the head of a team's own settings
 ``TEAM#t``            ``CHANGE#0000000012``      a change of them on record
 ``TEAM#t``            ``WEBHOOK#id``             an address that hears of the team's changes
+``TEAM#t``            ``ALERT#kind#000003``      an alert about the stage (team ``tiltyard``)
 ``NODE#id``           ``NODE``                   what an end of an edge is
 ``NODE#source``       ``EDGE#relation#target``   an edge of the lineage graph
 ``ACTOR#pseudonym``   ``TEXT``                   the name behind it; can be erased
@@ -31,7 +33,8 @@ pk                    sk                         what
 
 Sparse indexes: `inverse` (``ipk``, ``isk``) reads edges from their target, and
 all models by name; `listing` (``lpk``, ``lsk``) reads a team's models by name
-and what is ``validating`` by age. Times are RFC 3339 text in UTC with
+what is ``validating`` by age, and
+alerts by state, as `inverse` does across teams. Times are RFC 3339 text in UTC with
 milliseconds, so they sort as text; ``expires_at`` is epoch seconds (TTL). Items of the graph,
 of what is on record and of teams are in `record_items`.
 """

@@ -39,6 +39,14 @@ class Counts:
     is_closed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A function's last sign of life: when it was, and how many seconds its oldest message had waited."""
+
+    at: datetime
+    lag_s: int
+
+
 class TableLedger:
     """The `Ledger` port over a table. `retention` is how long after its event a row is kept."""
 
@@ -148,6 +156,29 @@ class TableLedger:
         condition: Condition = AtRevision(revision) if revision else Absent()
         try:
             self._table.transact([PutItem(shapes.cursor_item(start, revision + 1), condition)])
+        except LostRace:
+            return False
+        return True
+
+    def beat(self, function: str, at: datetime, lag_s: int) -> None:
+        """Leave a sign of life; of several at a time, one stays."""
+        self._table.transact([PutItem(shapes.beat_item(function, at, lag_s), None)])
+
+    def last_beat(self, function: str) -> Beat | None:
+        item = self._table.get(shapes.beat_key(function))
+        return None if item is None else Beat(time_of(item["at"]), item["lag_s"])
+
+    def memory(self, model: str, version: int) -> tuple[bytes, int] | None:
+        """What the watch remembers of a version, and the revision that `put_memory` asks for."""
+        item = self._table.get(shapes.memory_key(model, version))
+        return None if item is None else (item["content"], item["revision"])
+
+    def put_memory(self, model: str, version: int, content: bytes, revision: int) -> bool:
+        """Whether it still was at `revision` (0: there was none)."""
+        condition: Condition = AtRevision(revision) if revision else Absent()
+        item = shapes.memory_item(model, version, content, revision + 1)
+        try:
+            self._table.transact([PutItem(item, condition)])
         except LostRace:
             return False
         return True

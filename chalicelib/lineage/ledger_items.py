@@ -9,7 +9,9 @@ pk                         sk                           what
 ``W#m#000003#2026-02-01``  ``CLOSED#06``                when the hour was closed
 ``W#m#000003#2026-02-01``  ``MERGED#06``                a closed hour's shards, added up
 ``HOUR#2026-02-01T06``     ``m#000003``                 that a version has rows of this hour
+``BEAT#ingest``            ``BEAT``                     when ingest last counted, and how old that was
 ``WATCH``                  ``CURSOR``                   the first hour that isn't closed yet
+``WATCH#m#000003``         ``MEMORY``                   what the watch remembers of a version
 =========================  ===========================  ============================================
 
 Sparse indexes: `cohort` (``cpk`` = ``C#m#day#s``, s of 32 by subject or id, so that a
@@ -219,6 +221,24 @@ def cursor_item(start: datetime, revision: int) -> Item:
         "hour": text_of(start),
         "revision": revision,
     }
+
+
+def beat_key(function: str) -> Key:
+    return Key(f"BEAT#{function}", "BEAT")
+
+
+def beat_item(function: str, at: datetime, lag_s: int) -> Item:
+    key = beat_key(function)
+    return {"pk": key.pk, "sk": key.sk, "kind": "beat", "at": text_of(at), "lag_s": lag_s}
+
+
+def memory_key(model: str, version: int) -> Key:
+    return Key(f"WATCH#{model}#{version:06d}", "MEMORY")
+
+
+def memory_item(model: str, version: int, content: bytes, revision: int) -> Item:
+    key = memory_key(model, version)
+    return {"pk": key.pk, "sk": key.sk, "kind": "memory", "content": content, "revision": revision}
 
 
 def _pk(hour: Hour) -> str:

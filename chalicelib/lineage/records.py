@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
+from chalicelib.lineage.alerts import Alert, Severity
 from tiltyard.contract.signature import Task
 
 Stage = Literal["validating", "candidate", "challenger", "champion", "retired", "rejected", "archived"]
@@ -270,7 +271,8 @@ class Webhook:
     """An address that hears of a team's changes.
 
     `events` are actions (``champion.promote``) or groups of them (``champion.*``),
-    `models` the models meant; empty means all. Its secret follows from `id`,
+    `models` the models meant; empty means all. Of alerts those of `severity` and
+    above are sent. Its secret follows from `id`,
     `rotation` and the stage's pepper, and is kept nowhere; for a while after
     `rotated_at` the one before it holds, too. `created_by` is an actor's pseudonym.
     """
@@ -283,6 +285,7 @@ class Webhook:
     events: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     description: str = ""
+    severity: Severity = "info"
     enabled: bool = True
     rotation: int = 1
     rotated_at: datetime | None = None
@@ -346,7 +349,7 @@ class Put:
     the change instead.
     """
 
-    record: Model | Version | Pointer | Policy | Alias | Webhook
+    record: Model | Version | Pointer | Policy | Alias | Webhook | Alert
 
 
 @dataclass(frozen=True, slots=True)

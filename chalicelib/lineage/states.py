@@ -13,9 +13,10 @@ from typing import Any
 
 import rfc8785
 
+from chalicelib.lineage.alerts import Alert
 from chalicelib.lineage.records import Alias, Model, Pointer, Policy, Version, Webhook
 
-State = Model | Version | Pointer | Policy | Alias | Webhook
+State = Model | Version | Pointer | Policy | Alias | Webhook | Alert
 
 
 def state_digest(record: State | None, *, commitment: Callable[[str], str]) -> str | None:
@@ -69,6 +70,14 @@ def _state(record: State, commitment: Callable[[str], str]) -> dict[str, Any]:
                 "digest": record.target.digest,
                 "pinned": record.pinned,
             }
+        case Alert():
+            return {
+                "kind": "alert",
+                "id": record.id,
+                "severity": record.severity,
+                "state": record.state,
+                "subjects": sorted(record.subjects),
+            }
         case Webhook():
             return {
                 "kind": "webhook",
@@ -79,6 +88,7 @@ def _state(record: State, commitment: Callable[[str], str]) -> dict[str, Any]:
                 "events": list(record.events),
                 "models": list(record.models),
                 "description": commitment(record.description),
+                "severity": record.severity,
                 "enabled": record.enabled,
                 "rotation": record.rotation,
             }

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Literal, Protocol, TypeVar
 
-from chalicelib.lineage import cursors, items, record_items, tables
+from chalicelib.lineage import alert_items, cursors, items, record_items, tables
+from chalicelib.lineage.alerts import Alert, AlertId, AlertState
 from chalicelib.lineage.ids import RANDOM_BYTES, uuid7
 from chalicelib.lineage.items import Item, Key
 from chalicelib.lineage.records import (
@@ -218,6 +219,36 @@ class TableLineage:
         rows = Rows(pk, prefix, prefix + items.LAST, is_consistent=True)
         name = f"webhooks {team}"
         return self._page(name, [rows], "sk", record_items.webhook_from, limit=limit, cursor=cursor)
+
+    def alert(self, alert_id: AlertId) -> Alert | None:
+        sk = alert_items.alert_sk(alert_id.kind, alert_id.number)
+        item = self._table.get(Key(items.head_pk(alert_id.scope), sk))
+        return None if item is None else alert_items.alert_from(item)
+
+    def last_alert(self, scope: str, kind: str) -> Alert | None:
+        """The last one of its kind, active or not; strongly consistent."""
+        prefix = alert_items.alerts_of(kind)
+        pk = items.head_pk(scope)
+        rows = Rows(pk, prefix, prefix + items.LAST, newest_first=True, is_consistent=True)
+        found = self._table.query(rows, limit=1)
+        return alert_items.alert_from(found[0]) if found else None
+
+    def alerts(
+        self, *, teams: frozenset[str] | None, states: Sequence[AlertState], limit: int, cursor: str | None
+    ) -> Page[Alert]:
+        """Newest first, of these teams (None: of all) in these states."""
+        index: IndexName = "inverse" if teams is None else "listing"
+        whose: list[str | None] = [None] if teams is None else [*sorted(teams)]
+        parts = [
+            Rows(
+                alert_items.team_alerts(team, state), items.FIRST, items.LAST, index=index, newest_first=True
+            )
+            for team in whose
+            for state in states
+        ]
+        sort_key = tables.INDEX_KEYS[index][1]
+        name = f"alerts {' '.join(states)}"
+        return self._page(name, parts, sort_key, alert_items.alert_from, limit=limit, cursor=cursor)
 
     def texts(self, ids: frozenset[str]) -> Mapping[str, str]:
         keys = {key: i for i in ids for key in (items.actor_key(i), items.reason_key(i))}

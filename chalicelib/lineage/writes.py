@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic
 
-from chalicelib.lineage import items, record_items
+from chalicelib.lineage import alert_items, items, record_items
+from chalicelib.lineage.alerts import Alert
 from chalicelib.lineage.items import Item, Key
 from chalicelib.lineage.records import (
     Alias,
@@ -188,6 +189,8 @@ def _put(write: Put, *, number: int) -> Iterator[Operation]:
         # A change raises a revision by one at most, so this one is above all that the name ever had.
         revision = record.revision + 1 if record.revision else number
         yield PutItem(items.alias_item(replace(record, revision=revision)), condition)
+    elif isinstance(record, Alert):
+        yield PutItem(alert_items.alert_item(replace(record, revision=record.revision + 1)), condition)
     elif isinstance(record, Webhook):
         yield PutItem(record_items.webhook_item(replace(record, revision=record.revision + 1)), condition)
 

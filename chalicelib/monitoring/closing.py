@@ -7,7 +7,7 @@ stored, and rows that come later amend figures without changing what was decided
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from chalicelib.lineage.ledger_items import Hour
@@ -30,19 +30,23 @@ def close_due(
     counters: Counters,
     *,
     now: datetime,
+    then: Callable[[datetime, Sequence[Hour]], None] = lambda start, hours: None,
     is_time_left: Callable[[], bool] = lambda: True,
 ) -> int:
     """Close every hour that is due, in order; returns how many of a version were closed.
 
-    Resumable anywhere: the cursor moves past an hour once all of it is closed, and
-    closing or merging one again changes nothing.
+    `then` is called for each hour once all of its versions are merged. Resumable
+    anywhere: the cursor moves past an hour once all of that is done, and doing any of
+    it again changes nothing.
     """
     at = ledger.cursor()
     start, revision = at or (floor(now - BACK, "hour"), 0)
     closed = 0
     while start + HOUR + GRACE <= now and is_time_left():
-        for hour in ledger.waiting(start):
+        hours = list(ledger.waiting(start))
+        for hour in hours:
             closed += _close(ledger, lineage, counters, hour, now=now)
+        then(start, hours)
         start += HOUR
         if not ledger.move_cursor(start, revision):
             return closed  # another watch is at work

@@ -68,11 +68,16 @@ def calibrate(
     version: int,
     step: Step,
     begun: datetime,
+    *,
+    until: datetime | None = None,
 ) -> Mapping[str, float]:
     """Each feature's overdispersion at a scale, by the first 8 windows after a version's first reign began.
 
-    Empty until 8 of them are closed and have rows.
+    Empty until 8 of them are closed and have rows, which can't be before `until`
+    is so much later.
     """
+    if until is not None and until < begun + CALIBRATION_WINDOWS * LENGTHS[step]:
+        return {}
     start = floor(begun, step)
     span = Span(start, start + (CALIBRATION_WINDOWS + 1) * LENGTHS[step], step)
     # The window in which the reign began holds a part of its time only.

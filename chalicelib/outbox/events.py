@@ -12,6 +12,10 @@ TYPE_PREFIX = "io.tiltyard."
 MEDIA_TYPE = "application/cloudevents+json"
 
 ACTIONS = (
+    "alert.acknowledge",
+    "alert.raise",
+    "alert.recover",
+    "alert.resolve",
     "alias.remove",
     "alias.set",
     "champion.promote",

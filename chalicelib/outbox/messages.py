@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from chalicelib.lineage.alerts import Severity, rank
 from chalicelib.lineage.records import TEAM_SCOPE, Logged, Webhook
 from chalicelib.outbox.events import cloud_event, text_of
 from tiltyard.errors import MalformedRequest
@@ -63,14 +64,18 @@ def deliveries(logged: Logged, webhooks: Iterable[Webhook], *, stage: str) -> It
     event = cloud_event(logged, stage=stage)
     body = text_of(event)
     action = event["data"]["action"]
-    wanting = (hook for hook in webhooks if wants(hook, scope=logged.scope, action=action))
+    severity = logged.result.get("severity") if action.startswith("alert.") else None
+    wanting = (hook for hook in webhooks if wants(hook, scope=logged.scope, action=action, severity=severity))
     targets = (BUS, TOPIC, *(Target("webhook", hook.team, hook.id) for hook in wanting))
     return (Delivery(target, event["id"], body) for target in targets)
 
 
-def wants(webhook: Webhook, *, scope: str, action: str) -> bool:
-    """Whether a webhook is to hear of an action under a model or (``team:…``) under its team."""
-    if not webhook.enabled:
+def wants(webhook: Webhook, *, scope: str, action: str, severity: Severity | None = None) -> bool:
+    """Whether a webhook is to hear of an action under a model or (``team:…``) under its team.
+
+    `severity` is an alert's, None for all other actions.
+    """
+    if not webhook.enabled or (severity is not None and rank(severity) < rank(webhook.severity)):
         return False
     # Who chose models didn't choose the team's own settings.
     if webhook.models and (scope.startswith(TEAM_SCOPE) or scope not in webhook.models):

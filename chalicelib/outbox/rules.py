@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from chalicelib.lineage.alerts import Severity
 from chalicelib.lineage.records import Webhook
 from chalicelib.outbox.events import ACTIONS, GROUPS
 from tiltyard.errors import Conflict, Fault, InvalidInput
@@ -25,6 +26,7 @@ class NewWebhook:
     events: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     description: str = ""
+    severity: Severity = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class WebhookChanges:
     events: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
     description: str | None = None
+    severity: Severity | None = None
     enabled: bool | None = None
 
 
@@ -69,6 +72,7 @@ def changed(webhook: Webhook, changes: WebhookChanges) -> Webhook:
         events=_or(changes.events, webhook.events),
         models=_or(changes.models, webhook.models),
         description=_or(changes.description, webhook.description),
+        severity=_or(changes.severity, webhook.severity),
         enabled=_or(changes.enabled, webhook.enabled),
     )
 

@@ -74,6 +74,7 @@ def create(
             events=new.events,
             models=new.models,
             description=new.description,
+            severity=new.severity,
         )
         return _put(lineage, pseudonyms, "webhook.create", None, webhook, attempt=attempt)
 

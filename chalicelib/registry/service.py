@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from chalicelib.lineage.alerts import KINDS, Alert
 from chalicelib.lineage.races import settle
 from chalicelib.lineage.records import (
     Alias,
@@ -103,7 +104,7 @@ def change_model(
     """Change a model's owner, description or team.
 
     A move to another team takes pointer and aliases along, because a prediction
-    checks the team on them alone.
+    checks the team on them alone, and what is alerted of it just now.
 
     Raises
     ------
@@ -141,10 +142,14 @@ def change_model(
 
 
 def _moved(lineage: LineageStore, model: Model, team: str) -> tuple[Put, ...]:
-    held: list[Pointer | Alias] = list(aliases_of(lineage, model.name))
+    held: list[Pointer | Alias | Alert] = list(aliases_of(lineage, model.name))
     pointer = lineage.pointer(model.name)
     if pointer is not None:
         held.append(pointer)
+    for kind in KINDS:
+        alert = lineage.last_alert(model.name, kind)
+        if alert is not None and alert.is_active:
+            held.append(alert)
     return tuple(Put(replace(record, team=team)) for record in held)
 
 

@@ -45,15 +45,14 @@ def test_what_was_counted_is_told_by_window(live, champion):
     assert sum(window["rows"] for window in drift.windows) >= 300
 
 
-def test_the_watch_closes_what_is_due(live, champion):
+def run_watch(live):
+    """Call the watch as a schedule of EventBridge does."""
     functions = live.aws("lambda")
     (name,) = [
         found["FunctionName"]
         for found in functions.list_functions()["Functions"]
         if "-Watch-" in found["FunctionName"]
     ]
-
-    # As a schedule of EventBridge sends it.
     event = {
         "version": "0",
         "id": "watch-1",
@@ -67,6 +66,29 @@ def test_the_watch_closes_what_is_due(live, champion):
     }
     answer = functions.invoke(FunctionName=name, Payload=json.dumps(event).encode())
     said = json.loads(answer["Payload"].read())
-
     assert "FunctionError" not in answer, said
-    assert said["closed"] >= 0
+    return said
+
+
+def test_the_watch_closes_what_is_due(live, champion):
+    assert run_watch(live)["closed"] >= 0
+
+
+def test_what_telemetry_could_not_be_counted_is_alerted_until_it_is_gone(live, champion):
+    sqs = live.aws("sqs")
+    url = live.outputs["TelemetryDeadLettersUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="no telemetry")
+
+    assert run_watch(live)["faults"] >= 1
+
+    with live.client("admin", teams=()) as client:
+        (alert,) = [alert for alert in client.alerts() if alert.kind == "dead-letters"]
+        assert (alert.id, alert.severity) == ("team:tiltyard.dead-letters.1", "critical")
+        assert "telemetry" in alert.subjects
+        sqs.purge_queue(QueueUrl=url)
+
+        def is_over():
+            run_watch(live)
+            return client.alert(alert.id).state == "resolved"
+
+        assert waited_for(is_over)

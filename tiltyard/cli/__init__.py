@@ -15,6 +15,7 @@ from tiltyard.cli.output import Failures
 # By noun: each is imported when it is asked for, so that `--help` is instant
 # and a missing extra is missed only by the command that needs it.
 _GROUPS = {
+    "alert": "tiltyard.cli.alert:alert",
     "alias": "tiltyard.cli.alias:alias",
     "audit": "tiltyard.cli.audit:audit",
     "champion": "tiltyard.cli.champion:champion",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tiltyard.cli.output import client, connected, progress, show, show_all
+from tiltyard.client.alerts import Severity
 from tiltyard.client.webhooks import Webhook
 from tiltyard.errors import Unavailable
 
@@ -18,6 +19,13 @@ events = click.option(
 models = click.option("--model", "models", multiple=True, help="Only this model's changes; repeatable.")
 
 
+least = click.option(
+    "--severity",
+    type=click.Choice(["info", "warning", "critical"]),
+    help="Of alerts, hear of those this severe and more.",
+)
+
+
 @click.group()
 def webhook() -> None:
     """Addresses that hear of every change, signed: make, try out, change, and send again what they missed."""
@@ -29,6 +37,7 @@ def webhook() -> None:
 @events
 @models
 @click.option("--description", default="", help="What it is for.")
+@least
 @connected
 def add(
     address: str,
@@ -36,13 +45,21 @@ def add(
     events: tuple[str, ...],
     models: tuple[str, ...],
     description: str,
+    severity: Severity | None,
     url: str | None,
     token: str | None,
     as_json: bool,
 ) -> None:
     """Have a team's changes sent to ADDRESS, and print the secret that they are signed with."""
     with client(url, token) as tiltyard:
-        made = tiltyard.create_webhook(team, address, events=events, models=models, description=description)
+        made = tiltyard.create_webhook(
+            team,
+            address,
+            events=events,
+            models=models,
+            description=description,
+            severity=severity or "info",
+        )
     _tell_secret(made, as_json=as_json)
 
 
@@ -77,6 +94,7 @@ def show_webhook(
 @models
 @click.option("--every-model", is_flag=True, help="Hear of every model again.")
 @click.option("--description", help="What it is for.")
+@least
 @click.option("--on/--off", "enabled", default=None, help="Switch it on or off.")
 @of_team
 @connected
@@ -88,6 +106,7 @@ def change(
     models: tuple[str, ...],
     every_model: bool,
     description: str | None,
+    severity: Severity | None,
     enabled: bool | None,
     team: str | None,
     url: str | None,
@@ -104,6 +123,7 @@ def change(
             events=() if every_event else events or None,
             models=() if every_model else models or None,
             description=description,
+            severity=severity,
             enabled=enabled,
             team=team,
         )

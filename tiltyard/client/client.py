@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
+from tiltyard.client.alerts import AlertCalls
 from tiltyard.client.audit import AuditCalls
 from tiltyard.client.lineage import LineageCalls
 from tiltyard.client.records import (
@@ -47,7 +48,7 @@ from tiltyard.training.options import Options
 PAGE = 200
 
 
-class Client(LineageCalls, AuditCalls, WebhookCalls, SeriesCalls):
+class Client(LineageCalls, AuditCalls, WebhookCalls, SeriesCalls, AlertCalls):
     """Talks to one Tiltyard; safe to share between threads.
 
     Parameters

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from tiltyard.client.alerts import Severity
 from tiltyard.client.transport import Transport
 
 PAGE = 200
@@ -94,14 +95,19 @@ class WebhookCalls:
         events: Sequence[str] = (),
         models: Sequence[str] = (),
         description: str = "",
+        severity: Severity = "info",
     ) -> Webhook:
-        """Have a team's changes sent to `url`, all of them or those chosen; keep the answer's `secret`."""
+        """Have a team's changes sent to `url`, all of them or those chosen; keep the answer's `secret`.
+
+        Of alerts, those of `severity` and above are sent.
+        """
         body = {
             "team": team,
             "url": url,
             "events": list(events),
             "models": list(models),
             "description": description,
+            "severity": severity,
         }
         answer = self._http.write("POST", "/v1/webhooks", body)
         return Webhook.of(answer.body, answer.headers.get("etag"))
@@ -128,6 +134,7 @@ class WebhookCalls:
         events: Sequence[str] | None = None,
         models: Sequence[str] | None = None,
         description: str | None = None,
+        severity: Severity | None = None,
         enabled: bool | None = None,
         if_match: str | None = None,
         team: str | None = None,
@@ -138,6 +145,7 @@ class WebhookCalls:
             "events": None if events is None else list(events),
             "models": None if models is None else list(models),
             "description": description,
+            "severity": severity,
             "enabled": enabled,
         }
         body = {name: value for name, value in given.items() if value is not None}

@@ -75,7 +75,7 @@ def test_the_prediction_is_a_feature_with_the_references_scores(stage):
     *_, prediction = features(counter)
 
     assert prediction.name == "prediction"
-    assert list(prediction.reference) == [1000, 1000, 1500, 1500]
+    assert list(prediction.reference) == [0, 750, 1250, 3000]
     assert prediction.places == [0.125, 0.375, 0.625, 0.875]
 
 

@@ -1,0 +1,178 @@
+"""The watch: each closed hour of each champion is checked once, and what is new is told.
+
+An hour's findings, the alerts they raise and what is remembered follow from counts
+that are frozen. The memory is written last and by condition, so whatever breaks off
+in between is done again to the same end.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from chalicelib.lineage.ledger_items import Hour
+from chalicelib.lineage.records import Version
+from chalicelib.monitoring import checks
+from chalicelib.monitoring.checks import Found, Terms
+from chalicelib.monitoring.counting import Counter, Counters
+from chalicelib.monitoring.drifting import Feature, calibrate, features
+from chalicelib.monitoring.memory import Memory
+from chalicelib.monitoring.series import LENGTHS, STEPS, Span, Window, floor, windows
+from chalicelib.ports import Ledger, LineageStore
+from chalicelib.triage.rules import Finding
+from tiltyard.errors import LostRace, TiltyardError, Unavailable
+from tiltyard.runtime.policy import Monitoring, parse
+from tiltyard.stats.budget import Budget
+
+log = logging.getLogger("tiltyard.watch")
+
+HOUR = LENGTHS["hour"]
+# Where rows came at these times before, the hour is checked though none came now.
+BACK = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
+
+
+class Alarms(Protocol):
+    """Who is told."""
+
+    def raise_found(
+        self, model: str, findings: Iterable[Finding], *, version: int, runbook: str
+    ) -> object: ...
+    def recover(self, model: str, kinds: Iterable[str]) -> object: ...
+
+
+class Watch:
+    """Checks closed hours. `failed` are the models whose check broke, with why: it never stops the others."""
+
+    def __init__(self, ledger: Ledger, lineage: LineageStore, counters: Counters, alarms: Alarms) -> None:
+        self._ledger = ledger
+        self._lineage = lineage
+        self._counters = counters
+        self._alarms = alarms
+        self.failed: dict[str, str] = {}
+
+    def closed(self, start: datetime, hours: Sequence[Hour]) -> None:
+        """Check the hour that begins at `start`, of models that have rows in it or had before."""
+        before = (hour for back in BACK for hour in self._ledger.waiting(start - back))
+        for model in sorted({hour.model for hour in (*hours, *before)}):
+            try:
+                self._check(model, start)
+            except (Unavailable, LostRace):
+                raise  # a store was away, or another watch is at work: the hour is checked again
+            except Exception as exc:
+                # One model's fault is no other's: what broke is told as an alert of the stage.
+                log.exception("the check of %s at %s failed", model, start)
+                self.failed[model] = f"{type(exc).__name__}: {exc}"
+
+    def _check(self, model: str, start: datetime) -> None:
+        end = start + HOUR
+        reign = self._lineage.reign_at(model, end)
+        if reign is None:
+            return  # nobody reigned: shadows never wake anyone
+        version = self._lineage.version(model, reign.version)
+        if version is None:
+            raise TiltyardError(f"version {reign.version} of {model} reigned and isn't there")
+        memory, revision = self._remembered(version, reign.started_at)
+        if memory.checked is not None and memory.checked >= end:
+            return
+        counter = self._counters.of(model, version.number, version.digest)
+        of, terms = features(counter), terms_of(self._lineage, model)
+        memory = self._calibrated(memory, counter, of, version, end)
+        found, memory = self._found(memory, counter, of, version, terms, start)
+        rows = memory.volumes[-1]
+        outcome = checks.outcome(memory, found, end=end, rows=rows)
+        if outcome.news:
+            self._alarms.raise_found(model, outcome.news, version=version.number, runbook=terms.runbook)
+        if outcome.over:
+            self._alarms.recover(model, outcome.over)
+        self._keep(version, outcome.memory, revision)
+
+    def _found(
+        self,
+        memory: Memory,
+        counter: Counter,
+        of: Sequence[Feature],
+        version: Version,
+        terms: Terms,
+        start: datetime,
+    ) -> tuple[list[Found], Memory]:
+        """All that the windows show which end with this hour."""
+        end, found = start + HOUR, list[Found]()
+        for step in STEPS:
+            if floor(end, step) != end:
+                continue
+            (window,) = windows(
+                self._ledger, counter, version.model, version.number, Span(end - LENGTHS[step], end, step)
+            )
+            phi = memory.calibration.get(step, {})
+            if window.summary.rows:
+                found += checks.drifted(window, of, step, terms, phi)
+                found += checks.spoilt(window, counter, step, terms, phi)
+                found += checks.untimely(window, step, terms)
+            if step == "hour":
+                memory, of_hour = _hourly(
+                    memory, window, of, phi, terms, told={each.finding.subject for each in found}
+                )
+                found += of_hour
+        return found, memory
+
+    def _remembered(self, version: Version, begun: datetime) -> tuple[Memory, int]:
+        kept = self._ledger.memory(version.model, version.number)
+        return (Memory(begun), 0) if kept is None else (Memory.decode(kept[0]), kept[1])
+
+    def _keep(self, version: Version, memory: Memory, revision: int) -> None:
+        if not self._ledger.put_memory(version.model, version.number, memory.encode(), revision):
+            raise LostRace(f"another watch checked {version.model} meanwhile")
+
+    def _calibrated(
+        self, memory: Memory, counter: Counter, of: Sequence[Feature], version: Version, end: datetime
+    ) -> Memory:
+        """With the overdispersion of every scale that can be known by now."""
+        calibration = dict(memory.calibration)
+        for step in STEPS:
+            if step in calibration or floor(end, step) != end:
+                continue
+            found = calibrate(
+                self._ledger, counter, of, version.model, version.number, step, memory.begun, until=end
+            )
+            if found:
+                calibration[step] = dict(found)
+        return replace(memory, calibration=calibration)
+
+
+def terms_of(lineage: LineageStore, model: str) -> Terms:
+    """What the model's policy asks of the watch."""
+    pointer, head = lineage.pointer(model), lineage.model(model)
+    said = Monitoring()
+    if pointer is not None and pointer.policy is not None and head is not None:
+        said = parse(json.loads(pointer.policy.document), task=head.task).monitoring
+    return Terms(Budget(said.alerts_a_year, said.smallest_effect), said.late_share, said.runbook)
+
+
+def budget_of(lineage: LineageStore, model: str) -> Budget:
+    return terms_of(lineage, model).budget
+
+
+def _hourly(
+    memory: Memory,
+    window: Window,
+    of: Sequence[Feature],
+    phi: Mapping[str, float],
+    terms: Terms,
+    *,
+    told: Set[str],
+) -> tuple[Memory, list[Found]]:
+    """What follows from the hours before: slow drift, and how many rows there used to be."""
+    rows = window.summary.rows
+    gap = 0 if memory.checked is None else max(0, round((window.start - memory.checked) / HOUR))
+    found = list(checks.flow(rows, checks.same_hours(memory.volumes, gap=gap), window, terms))
+    detectors: Mapping[str, tuple[float, ...]] = memory.detectors
+    if rows:
+        moved, detectors = checks.slow(window, of, phi, memory.detectors)
+        # What this hour shows by itself needs no second witness.
+        found += [each for each in moved if each.finding.subject not in told]
+    volumes = checks.remembered(memory.volumes, rows, gap=gap)
+    return replace(memory, detectors=detectors, volumes=volumes), found

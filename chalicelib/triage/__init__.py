@@ -1,0 +1,1 @@
+"""What was found wrong, until somebody or time has taken care of it: alerts."""
