@@ -97,6 +97,12 @@ class Container:
         return aws.open_dead_letters(self.settings)
 
     @cached_property
+    def telemetry_dead_letters(self) -> DeadLetters:
+        from chalicelib import aws
+
+        return aws.open_telemetry_dead_letters(self.settings)
+
+    @cached_property
     def deliveries(self) -> Deliveries:
         from chalicelib import aws
 

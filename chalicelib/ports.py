@@ -184,10 +184,12 @@ class DeliveryQueue(Queue, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message out of a queue, whose `receipt` deletes it."""
+    """A message out of a queue, whose `receipt` deletes it; `sent_at` is when it was first sent."""
 
     body: str
     receipt: str
+    id: str = ""
+    sent_at: datetime | None = None
 
 
 class Gauge(Protocol):
@@ -199,7 +201,11 @@ class Gauge(Protocol):
 
 
 class DeadLetters(Protocol):
-    """Deliveries that were tried for the last time."""
+    """Messages that were tried for the last time."""
+
+    def count(self) -> int:
+        """About how many there are, those that somebody is just receiving among them."""
+        ...
 
     def receive(self) -> Sequence[Letter]:
         """Up to 10 that nobody received in the last half minute; none when there are no more."""

@@ -34,6 +34,7 @@ _RESOURCES = (
     "incoming_bucket",
     "audit_bucket",
     "telemetry_queue_url",
+    "telemetry_dead_letters_url",
     "examination_queue_url",
     "notary_queue_url",
     "delivery_queue_url",
@@ -74,6 +75,7 @@ class Settings:
     incoming_bucket: str
     audit_bucket: str
     telemetry_queue_url: str
+    telemetry_dead_letters_url: str
     examination_queue_url: str
     notary_queue_url: str
     delivery_queue_url: str

@@ -81,6 +81,7 @@ ENVIRONMENT: dict[str, JSON | str] = {
     "TILTYARD_INCOMING_BUCKET": {"Ref": "IncomingBucket"},
     "TILTYARD_AUDIT_BUCKET": {"Ref": "AuditBucket"},
     "TILTYARD_TELEMETRY_QUEUE_URL": {"Ref": "TelemetryQueue"},
+    "TILTYARD_TELEMETRY_DEAD_LETTERS_URL": {"Ref": "TelemetryDeadLetters"},
     "TILTYARD_EXAMINATION_QUEUE_URL": {"Ref": "ExaminationQueue"},
     "TILTYARD_NOTARY_QUEUE_URL": {"Ref": "NotaryQueue"},
     "TILTYARD_DELIVERY_QUEUE_URL": {"Ref": "DeliveryQueue"},

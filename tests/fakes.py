@@ -116,15 +116,21 @@ class MemoryDeadLetters:
 
     def __init__(self) -> None:
         self.bodies: dict[str, str] = {}
+        self.added = 0
         self.hidden: set[str] = set()
 
     def add(self, body: str) -> None:
-        self.bodies[str(len(self.bodies))] = body
+        self.bodies[str(self.added)] = body
+        self.added += 1
+
+    def count(self) -> int:
+        return len(self.bodies)
 
     def receive(self) -> Sequence[Letter]:
         found = [receipt for receipt in self.bodies if receipt not in self.hidden][:10]
         self.hidden.update(found)
-        return [Letter(self.bodies[receipt], receipt) for receipt in found]
+        sent_at = datetime(2026, 2, 1, 6, 15, tzinfo=UTC)
+        return [Letter(self.bodies[receipt], receipt, f"id-{receipt}", sent_at) for receipt in found]
 
     def delete(self, receipt: str) -> None:
         del self.bodies[receipt]
@@ -235,6 +241,7 @@ class MemoryContainer(Container):
     delivery_queue: MemoryDeliveryQueue
     dead_letters: MemoryDeadLetters
     gauge: MemoryGauge
+    telemetry_dead_letters: MemoryDeadLetters
     deliveries: TableDeliveries
     event_bus: MemoryAnnouncer
     event_topic: MemoryAnnouncer
@@ -261,6 +268,7 @@ class MemoryContainer(Container):
         self.delivery_queue = MemoryDeliveryQueue()
         self.dead_letters = MemoryDeadLetters()
         self.gauge = MemoryGauge()
+        self.telemetry_dead_letters = MemoryDeadLetters()
         self.deliveries = TableDeliveries(self.lineage.table)
         self.event_bus = MemoryAnnouncer()
         self.event_topic = MemoryAnnouncer()
@@ -315,6 +323,7 @@ def settings_of(issuers: tuple[Issuer, ...]) -> Settings:
         incoming_bucket="incoming",
         audit_bucket="audit",
         telemetry_queue_url="https://queues.example/telemetry",
+        telemetry_dead_letters_url="https://queues.example/telemetry-dead-letters",
         examination_queue_url="https://queues.example/examination",
         notary_queue_url="https://queues.example/notary",
         delivery_queue_url="https://queues.example/delivery",

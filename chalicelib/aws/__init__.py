@@ -96,6 +96,11 @@ def open_dead_letters(settings: Settings) -> SqsDeadLetters:
 
 
 @functools.cache
+def open_telemetry_dead_letters(settings: Settings) -> SqsDeadLetters:
+    return SqsDeadLetters(_client("sqs"), settings.telemetry_dead_letters_url)
+
+
+@functools.cache
 def open_deliveries(settings: Settings) -> TableDeliveries:
     return TableDeliveries(DynamoTable(_client("dynamodb"), settings.lineage_table))
 
@@ -162,6 +167,7 @@ def forget() -> None:
         open_notary_queue,
         open_delivery_queue,
         open_dead_letters,
+        open_telemetry_dead_letters,
         open_deliveries,
         open_bus,
         open_topic,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from chalicelib.aws.faults import passing_faults
@@ -10,11 +11,19 @@ from chalicelib.ports import Letter
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 # Of one ReceiveMessage.
 BATCH = 10
 # Long enough to send on what was received, short enough that others needn't wait for it.
 HIDDEN_S = 30
+
+_COUNTS: list[QueueAttributeNameType] = [
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+]
 
 
 class SqsQueue:
@@ -60,13 +69,22 @@ class SqsDeadLetters:
         self._client = client
         self._url = url
 
+    def count(self) -> int:
+        with passing_faults("counting dead letters"):
+            answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=_COUNTS)
+        return sum(int(answer["Attributes"].get(name, 0)) for name in _COUNTS)
+
     def receive(self) -> Sequence[Letter]:
         # A short wait asks every server that holds messages; without one, some are left out.
         with passing_faults("reading dead letters"):
             answer = self._client.receive_message(
-                QueueUrl=self._url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=1, VisibilityTimeout=HIDDEN_S
+                QueueUrl=self._url,
+                MaxNumberOfMessages=BATCH,
+                WaitTimeSeconds=1,
+                VisibilityTimeout=HIDDEN_S,
+                MessageSystemAttributeNames=["SentTimestamp"],
             )
-        return [Letter(message["Body"], message["ReceiptHandle"]) for message in answer.get("Messages", [])]
+        return [_letter(message) for message in answer.get("Messages", [])]
 
     def delete(self, receipt: str) -> None:
         with passing_faults("deleting a dead letter"):
@@ -77,3 +95,11 @@ class SqsDeadLetters:
             self._client.change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=0
             )
+
+
+def _letter(message: MessageTypeDef) -> Letter:
+    # A queue's dead letters keep the time at which they were sent to the queue itself.
+    sent = int(message["Attributes"]["SentTimestamp"]) / 1000
+    return Letter(
+        message["Body"], message["ReceiptHandle"], message["MessageId"], datetime.fromtimestamp(sent, UTC)
+    )

@@ -9,6 +9,7 @@ from chalicelib.handlers import (
     protocol_schemas,
     schemas,
     series_operations,
+    telemetry_operations,
     webhook_operations,
 )
 from chalicelib.handlers.access import (
@@ -337,4 +338,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *webhook_operations.OPERATIONS,
     *series_operations.OPERATIONS,
     *alert_operations.OPERATIONS,
+    *telemetry_operations.OPERATIONS,
 )

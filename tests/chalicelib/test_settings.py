@@ -24,6 +24,7 @@ ENVIRON = {
     "TILTYARD_INCOMING_BUCKET": "incoming",
     "TILTYARD_AUDIT_BUCKET": "audit",
     "TILTYARD_TELEMETRY_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/telemetry",
+    "TILTYARD_TELEMETRY_DEAD_LETTERS_URL": "https://sqs.eu-west-1.amazonaws.com/1/telemetry-dead-letters",
     "TILTYARD_EXAMINATION_QUEUE_URL": "http://127.0.0.1:4566/1/examinations",
     "TILTYARD_NOTARY_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/notary",
     "TILTYARD_DELIVERY_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/delivery",

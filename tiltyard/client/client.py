@@ -39,6 +39,7 @@ from tiltyard.client.registration import (
 )
 from tiltyard.client.rows import Frame, Request, Row, Time
 from tiltyard.client.series import SeriesCalls
+from tiltyard.client.telemetry import TelemetryCalls
 from tiltyard.client.transport import Token, Transport, time_text
 from tiltyard.client.webhooks import WebhookCalls
 from tiltyard.contract.signature import Task
@@ -48,7 +49,7 @@ from tiltyard.training.options import Options
 PAGE = 200
 
 
-class Client(LineageCalls, AuditCalls, WebhookCalls, SeriesCalls, AlertCalls):
+class Client(LineageCalls, AuditCalls, WebhookCalls, SeriesCalls, TelemetryCalls, AlertCalls):
     """Talks to one Tiltyard; safe to share between threads.
 
     Parameters

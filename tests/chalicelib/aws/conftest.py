@@ -34,7 +34,14 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
             clients["s3"].create_bucket(
                 Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
             )
-        names = ("telemetry", "exams", "notary", "delivery", "delivery-dead-letters")
+        names = (
+            "telemetry",
+            "exams",
+            "notary",
+            "delivery",
+            "delivery-dead-letters",
+            "telemetry-dead-letters",
+        )
         queues = [clients["sqs"].create_queue(QueueName=name)["QueueUrl"] for name in names]
         key = clients["kms"].create_key()["KeyMetadata"]["KeyId"]
         aws.forget()
@@ -56,6 +63,7 @@ def settings_of(queues: list[str], key: str) -> Settings:
         notary_queue_url=queues[2],
         delivery_queue_url=queues[3],
         delivery_dead_letters_url=queues[4],
+        telemetry_dead_letters_url=queues[5],
         event_bus="events",
         event_topic_arn=f"arn:aws:sns:{REGION}:123456789012:events",
         audit_key_id=key,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from chalicelib import aws
 from chalicelib.aws.events import EventBridgeBus
 from chalicelib.lineage.deliveries import DeliveryAttempt, LastDeliveries
 from chalicelib.lineage.records import Webhook
+from chalicelib.monitoring.letters import Redriven, redrive
 from tiltyard.errors import Unavailable
 
 EVENT = {
@@ -142,3 +144,32 @@ def test_how_deliveries_went_is_kept_side_by_side(stage):
 
     assert deliveries.last(hook) == LastDeliveries(taken, failed)
     assert deliveries.last(replace(hook, id="2")) == LastDeliveries()
+
+
+def test_dead_letters_tell_how_many_they_are_and_when_they_were_sent(stage):
+    dead, url = aws.open_telemetry_dead_letters(stage.settings), stage.settings.telemetry_dead_letters_url
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    sent = [stage.sqs.send_message(QueueUrl=url, MessageBody=body)["MessageId"] for body in ("1", "2", "3")]
+
+    assert dead.count() == 3
+    letters = dead.receive()
+
+    assert dead.count() == 3  # those that are being received among them
+    assert sorted(letter.id for letter in letters) == sorted(sent)
+    assert all(began <= letter.sent_at <= datetime.now(UTC) for letter in letters)
+    dead.delete(letters[0].receipt)
+    assert dead.count() == 2
+
+
+def test_telemetry_is_redriven_from_queue_to_queue(stage):
+    dead_url, url = stage.settings.telemetry_dead_letters_url, stage.settings.telemetry_queue_url
+    for number in range(12):
+        stage.sqs.send_message(QueueUrl=dead_url, MessageBody=str(number))
+
+    done = redrive(aws.open_telemetry_dead_letters(stage.settings), aws.open_telemetry_queue(stage.settings))
+
+    bodies = []
+    while found := stage.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        bodies += [message["Body"] for message in found]
+    assert done == Redriven(12, 0)
+    assert sorted(bodies, key=int) == [str(number) for number in range(12)]
