@@ -26,6 +26,7 @@ from chalicelib.handlers import (
     policies,
     predictions,
     promotions,
+    reconciliations,
     series,
     telemetry,
     versions,
@@ -59,6 +60,7 @@ app.register_blueprint(lineage.bp)  # /v1/models/{m}/lineage, /v1/lineage/{diges
 app.register_blueprint(audit.bp)  # /v1/audit: entries, checkpoints, proofs
 app.register_blueprint(series.bp)  # /v1/models/{m}/drift, /quality
 app.register_blueprint(alerts.bp)  # /v1/alerts
+app.register_blueprint(reconciliations.bp)  # /v1/models/{m}/reconciliations
 app.register_blueprint(telemetry.bp)  # /v1/telemetry/dead-letters, /redrive
 app.register_blueprint(webhooks.bp)  # /v1/webhooks, /v1/events/redrive
 app.register_blueprint(monitoring.bp)  # telemetry queue -> ingest; every 5 minutes -> watch

@@ -171,6 +171,9 @@ class MemorySpool:
     def delete(self, key: str) -> None:
         self.stored.pop(key, None)
 
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter(sorted(key for key in self.stored if key.startswith(prefix)))
+
     def unsent(self, limit: int) -> Sequence[str]:
         return sorted(key for key in self.stored if key.startswith("unsent/"))[:limit]
 

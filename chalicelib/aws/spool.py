@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -63,6 +63,17 @@ class S3Lake:
 
     def read(self, key: str) -> bytes | None:
         return _read(self._client, self._bucket, _checked(key))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        path = f"{_checked(prefix.removesuffix('/'))}/"
+        pages = iter(self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=path))
+        while True:
+            # Around the request alone: what the caller does with a page is no fault of the lake's.
+            with passing_faults("listing the lake"):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield from (found["Key"] for found in page.get("Contents", []))
 
 
 def _read(client: S3Client, bucket: str, key: str) -> bytes | None:

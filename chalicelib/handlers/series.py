@@ -114,16 +114,21 @@ def _window(window: Window) -> dict[str, Any]:
 
 def _version(call: Call, model: str) -> Version:
     """The version that ``?version=`` names, or the champion."""
+    given = query(call.request, "version")
+    if given is not None and not _NUMBER.fullmatch(given):
+        raise MalformedRequest("version must be a version's number.")
+    return version_or_champion(call, model, None if given is None else int(given))
+
+
+def version_or_champion(call: Call, model: str, number: int | None) -> Version:
+    """A version by its number, or the champion; `NotFound` without one."""
     from chalicelib.registry.service import find_version
 
-    given = query(call.request, "version")
-    if given is not None:
-        if not _NUMBER.fullmatch(given):
-            raise MalformedRequest("version must be a version's number.")
-        return find_version(call.at_hand.lineage, model, int(given))
+    if number is not None:
+        return find_version(call.at_hand.lineage, model, number)
     pointer = call.at_hand.lineage.pointer(model)
     if pointer is None or pointer.champion is None:
-        raise NotFound(f"{model!r} has no champion yet; name a version: ?version=1.")
+        raise NotFound(f"{model!r} has no champion yet; name a version.")
     return find_version(call.at_hand.lineage, model, pointer.champion.version)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +10,15 @@ from chalicelib.lineage import ledger_items as shapes
 from chalicelib.lineage.items import LAST, Item, time_of
 from chalicelib.lineage.ledger_items import Hour, LedgerRow, Shard
 from chalicelib.lineage.store import Rows, Table
-from chalicelib.lineage.writes import Absent, AtRevision, CheckItem, Condition, Operation, PutItem
+from chalicelib.lineage.writes import (
+    Absent,
+    AtRevision,
+    CheckItem,
+    Condition,
+    DeleteItem,
+    Operation,
+    PutItem,
+)
 from tiltyard.errors import LostRace
 
 # A transaction holds 100 operations: these, the shard, the check that the hour is open, and its marker.
@@ -45,6 +53,30 @@ class Beat:
 
     at: datetime
     lag_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class HourCounts:
+    """All that is stored of an hour's counts. `revision` is the merged sum's, 0 while there is none."""
+
+    merged: bytes | None
+    revision: int
+    on_time: tuple[Shard, ...]
+    late: tuple[Shard, ...]
+    is_closed: bool
+
+    @property
+    def is_empty(self) -> bool:
+        return self.merged is None and not self.on_time and not self.late
+
+    @property
+    def on_time_contents(self) -> tuple[bytes, ...]:
+        """What counts of the rows that came in time: their sum once there is one, else its parts."""
+        return tuple(shard.content for shard in self.on_time) if self.merged is None else (self.merged,)
+
+    @property
+    def contents(self) -> tuple[bytes, ...]:
+        return (*self.on_time_contents, *(shard.content for shard in self.late))
 
 
 class TableLedger:
@@ -94,6 +126,11 @@ class TableLedger:
         found = self._table.get_many([shapes.row_key(model, row_id) for row_id in ids])
         return frozenset(item["id"] for item in found)
 
+    def rows(self, model: str, ids: Sequence[str]) -> Mapping[str, LedgerRow]:
+        """Those of these predictions that are there, by id; ids must differ."""
+        found = self._table.get_many([shapes.row_key(model, row_id) for row_id in ids])
+        return {item["id"]: shapes.row_from(item) for item in found}
+
     def row(self, model: str, row_id: str) -> LedgerRow | None:
         item = self._table.get(shapes.row_key(model, row_id))
         return None if item is None else shapes.row_from(item)
@@ -121,16 +158,50 @@ class TableLedger:
 
     def shards(self, hour: Hour) -> list[Shard]:
         """The shards of the rows that came in time, strongly consistent."""
-        prefix = f"{shapes.ON_TIME}#{hour.start:%H}#"
-        return [
-            shapes.shard_from(item, model=hour.model, version=hour.version)
-            for item in self._of_day(hour.model, hour.version, f"{hour.start:%Y-%m-%d}", prefix)
-        ]
+        return list(self._shards(hour, shapes.ON_TIME))
 
     def put_merged(self, hour: Hour, content: bytes) -> None:
-        """Keep a closed hour's sum beside its shards, which don't change any more."""
-        item = shapes.merged_item(hour, content, expires_at=hour.start + self.retention)
-        self._table.transact([PutItem(item, None)])
+        """Keep a closed hour's sum beside its shards, which don't change any more.
+
+        One that is there stays: it is the same, or it was mended.
+        """
+        item = shapes.merged_item(hour, content, revision=1, expires_at=hour.start + self.retention)
+        try:
+            self._table.transact([PutItem(item, Absent())])
+        except LostRace:
+            if self._table.get(shapes.merged_key(hour)) is None:
+                raise
+
+    def hour(self, hour: Hour) -> HourCounts:
+        """All that is stored of an hour; when it is the same twice, both are of one moment."""
+        merged = self._table.get(shapes.merged_key(hour))
+        return HourCounts(
+            merged=None if merged is None else merged["summary"],
+            revision=0 if merged is None else merged["revision"],
+            on_time=tuple(self._shards(hour, shapes.ON_TIME)),
+            late=tuple(self._shards(hour, shapes.LATE)),
+            is_closed=self.is_closed(hour),
+        )
+
+    def mend(self, hour: Hour, content: bytes, revision: int, wrong: Sequence[Shard]) -> None:
+        """Put another sum in the place of the one at `revision` (0: none), and drop these late parts.
+
+        Raises
+        ------
+        LostRace
+            When the sum or one of these parts changed since it was read. Nothing is written then.
+        """
+        item = shapes.merged_item(
+            hour, content, revision=revision + 1, expires_at=hour.start + self.retention
+        )
+        condition: Condition = AtRevision(revision) if revision else Absent()
+        gone = [
+            DeleteItem(
+                shapes.shard_key(hour, shard.number, known_on=shard.known_on), AtRevision(shard.revision)
+            )
+            for shard in wrong
+        ]
+        self._table.transact([PutItem(item, condition), *gone])
 
     def counts(self, model: str, version: int, day: str) -> Iterator[Counts]:
         """All that was counted of a day's hours, late parts by the day that they became known.
@@ -182,6 +253,11 @@ class TableLedger:
         except LostRace:
             return False
         return True
+
+    def _shards(self, hour: Hour, kind: str) -> Iterator[Shard]:
+        prefix = f"{kind}#{hour.start:%H}#"
+        for item in self._of_day(hour.model, hour.version, f"{hour.start:%Y-%m-%d}", prefix):
+            yield shapes.shard_from(item, model=hour.model, version=hour.version)
 
     def _of_day(self, model: str, version: int, day: str, prefix: str) -> list[Item]:
         rows = Rows(shapes.window_pk(model, version, day), prefix, prefix + LAST, is_consistent=True)

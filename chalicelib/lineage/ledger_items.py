@@ -182,13 +182,19 @@ def closed_item(hour: Hour, at: datetime, *, expires_at: datetime) -> Item:
     }
 
 
-def merged_item(hour: Hour, content: bytes, *, expires_at: datetime) -> Item:
+def merged_key(hour: Hour) -> Key:
+    return Key(_pk(hour), f"{MERGED}#{hour.start:%H}")
+
+
+def merged_item(hour: Hour, content: bytes, *, revision: int, expires_at: datetime) -> Item:
+    key = merged_key(hour)
     return {
-        "pk": _pk(hour),
-        "sk": f"{MERGED}#{hour.start:%H}",
+        "pk": key.pk,
+        "sk": key.sk,
         "kind": "merged",
         "hour": text_of(hour.start),
         "summary": content,
+        "revision": revision,
         TTL_ATTRIBUTE: int(expires_at.timestamp()),
     }
 

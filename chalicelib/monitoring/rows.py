@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
-from tiltyard.errors import MalformedRequest
+from tiltyard.errors import IntegrityError, MalformedRequest
 
 SKEW = timedelta(minutes=5)
 """How far ahead of our clock an event time may be: clocks differ, and nothing happens in advance."""
@@ -153,11 +155,60 @@ def lake_object(rows: Sequence[Row]) -> LakeObject:
     """
     lines = b"".join(row.to_line() + b"\n" for row in rows)
     first = rows[0]
-    partition = f"model={first.model}/version={first.version}/day={first.at:%Y-%m-%d}/hour={first.at:%H}"
     name = hashlib.sha256(lines).hexdigest()[:32]
-    return LakeObject(f"rows/{partition}/{name}.ndjson.gz", gzip.compress(lines, 6, mtime=0))
+    folder = lake_folder(first.model, first.version, first.at)
+    return LakeObject(f"{folder}{name}.ndjson.gz", gzip.compress(lines, 6, mtime=0))
+
+
+def lake_folder(model: str, version: int, at: datetime) -> str:
+    """What the keys of an hour's objects begin with."""
+    return f"rows/model={model}/version={version}/day={at:%Y-%m-%d}/hour={at:%H}/"
 
 
 def lines_of(content: bytes) -> list[dict[str, Any]]:
     """The rows of a lake object as they were written."""
     return [orjson.loads(line) for line in gzip.decompress(content).splitlines()]
+
+
+def numbered_lines(key: str, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a lake object with their line, counted from 0, one after the other.
+
+    Raises
+    ------
+    IntegrityError
+        When it isn't an object that `lake_object` made.
+    """
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as lines:
+            for number, line in enumerate(lines):
+                yield number, orjson.loads(line)
+    except (OSError, EOFError, zlib.error, ValueError) as exc:
+        raise IntegrityError(f"The lake's object {key} can't be read: {type(exc).__name__}.") from exc
+
+
+def row_of(line: Mapping[str, Any], model: str, version: int) -> Row:
+    """The row of which `line` is `to_line`; its place says model and version.
+
+    Raises `IntegrityError` when a part is missing.
+    """
+    try:
+        return Row(
+            id=line["id"],
+            model=model,
+            version=version,
+            digest=line["digest"],
+            role=line["role"],
+            at=_time(line["at"]),
+            received_at=_time(line["received_at"]),
+            request_id=line["request_id"],
+            columns=line["columns"],
+            scores=line["scores"],
+            subject=line["subject"],
+            warnings=line["warnings"],
+            action=line["action"],
+            rules=line["rules"],
+            policy=line["policy"],
+            is_ahead=line["is_ahead"],
+        )
+    except (KeyError, TypeError, ValueError) as exc:
+        raise IntegrityError(f"A line of the lake is no row: {type(exc).__name__}.") from exc

@@ -33,6 +33,7 @@ ACTIONS = (
     "webhook.create",
     "webhook.remove",
     "webhook.rotate",
+    "window.mend",
 )
 """Whatever changes, by the words of the audit log."""
 

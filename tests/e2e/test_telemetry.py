@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -92,3 +93,18 @@ def test_what_telemetry_could_not_be_counted_is_alerted_until_it_is_gone(live, c
             return client.alert(alert.id).state == "resolved"
 
         assert waited_for(is_over)
+
+
+def test_a_day_is_counted_as_the_lake_says(live, champion):
+    rows = pd.DataFrame({"height": np.linspace(-2, 2, 120), "width": np.full(120, 0.5)})
+    at = datetime.now(UTC) - timedelta(minutes=1)
+    with live.client("caller", "scientist") as client:
+        client.predict(champion, rows, at=at)
+
+        def counted():
+            hours = list(client.reconcile(champion, at.date()))
+            return hours if sum(hour.rows for hour in hours) >= 120 else None
+
+        hours = waited_for(counted)
+
+    assert {hour.state for hour in hours} <= {"equal", "changing"}

@@ -25,6 +25,7 @@ _GROUPS = {
     "model": "tiltyard.cli.model:model",
     "policy": "tiltyard.cli.policy:policy",
     "predict": "tiltyard.cli.predict:predict",
+    "reconcile": "tiltyard.cli.reconcile:reconcile",
     "telemetry": "tiltyard.cli.telemetry:telemetry",
     "version": "tiltyard.cli.version:version",
     "webhook": "tiltyard.cli.webhook:webhook",

@@ -14,6 +14,7 @@ import httpx
 from tiltyard.client.alerts import AlertCalls
 from tiltyard.client.audit import AuditCalls
 from tiltyard.client.lineage import LineageCalls
+from tiltyard.client.reconciliation import ReconciliationCalls
 from tiltyard.client.records import (
     Alias,
     Contract,
@@ -49,7 +50,9 @@ from tiltyard.training.options import Options
 PAGE = 200
 
 
-class Client(LineageCalls, AuditCalls, WebhookCalls, SeriesCalls, TelemetryCalls, AlertCalls):
+class Client(
+    LineageCalls, AuditCalls, WebhookCalls, SeriesCalls, TelemetryCalls, ReconciliationCalls, AlertCalls
+):
     """Talks to one Tiltyard; safe to share between threads.
 
     Parameters

@@ -51,6 +51,16 @@ class Moments:
             _extreme(max, self.largest, other.largest),
         )
 
+    def less(self, part: Moments, *, was: Moments, is_empty: bool) -> Moments | None:
+        """The rest, whose extremes are `was`'s, none, or these, whichever fits first; None when none do."""
+        squares = self.squares - part.squares
+        none = Moments()
+        for extremes in (none,) if is_empty else (was, self):
+            rest = Moments(self.total - part.total, squares, extremes.smallest, extremes.largest)
+            if squares >= 0 and rest + part == self:
+                return rest
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -93,6 +103,30 @@ class Summary:
             _sum(self.answers, other.answers),
             dict(sorted((Counter(self.events) + Counter(other.events)).items())),
         )
+
+    def less(self, part: Summary, *, was: Summary) -> Summary | None:
+        """The rest, such that ``rest + part == self``; None when `part` can't be a part of this.
+
+        A smallest or largest value doesn't say of how many rows it was, so that of the
+        rest is `was`'s where this fits, and else this one's own.
+        """
+        rows = self.rows - part.rows
+        cells = {name: _rest(counts, part.cells[name]) for name, counts in self.cells.items()}
+        moments = {
+            name: whole.less(part.moments[name], was=was.moments[name], is_empty=rows == 0)
+            for name, whole in self.moments.items()
+        }
+        scores, answers = _rest(self.scores, part.scores), _rest(self.answers, part.answers)
+        events = Counter(self.events)
+        events.subtract(part.events)
+        counts = [rows, *scores, *answers, *events.values(), *(n for of in cells.values() for n in of)]
+        if min(counts) < 0:
+            return None
+        found = {name: rest for name, rest in moments.items() if rest is not None}
+        if len(found) < len(moments):
+            return None
+        happened = {name: count for name, count in sorted(events.items()) if count}
+        return Summary(self.layout, rows, cells, found, scores, answers, happened)
 
     def encode(self) -> bytes:
         """The bytes of these numbers; equal summaries have equal bytes.
@@ -244,6 +278,10 @@ def _write_moments(out: bytearray, moments: Moments) -> None:
         return
     _write(out, 1)
     out += struct.pack(">dd", moments.smallest, moments.largest)
+
+
+def _rest(whole: Sequence[int], part: Sequence[int]) -> tuple[int, ...]:
+    return tuple(a - b for a, b in zip(whole, part, strict=True))
 
 
 def _sum(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:

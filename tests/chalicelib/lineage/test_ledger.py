@@ -14,6 +14,7 @@ from chalicelib.lineage import tables
 from chalicelib.lineage.ledger import ROWS_AT_ONCE, NotCounted, TableLedger
 from chalicelib.lineage.ledger_items import Hour, LedgerRow, Shard
 from chalicelib.lineage.memory import MemoryTable
+from tiltyard.errors import LostRace
 
 AT = datetime(2026, 2, 1, 6, 15, tzinfo=UTC)
 HOUR = Hour.of("delays", 3, AT)
@@ -137,3 +138,50 @@ def test_the_cursor_is_moved_by_one_watch_at_a_time(ledger):
     assert not ledger.move_cursor(HOUR.end, 0)
     assert ledger.move_cursor(HOUR.end, 1)
     assert ledger.cursor() == (HOUR.end, 2)
+
+
+def test_rows_are_found_by_their_ids(ledger):
+    ledger.add([row("a"), row("b", line=1)], shard())
+
+    assert ledger.rows("delays", ["a", "b", "c"]) == {"a": row("a"), "b": row("b", line=1)}
+
+
+def test_all_that_is_stored_of_an_hour_is_read_at_once(ledger):
+    ledger.add([row("a")], shard(b"on time"))
+    before = ledger.hour(HOUR)
+    ledger.close(HOUR, AT)
+    ledger.add([row("b")], shard(b"late", known_on="2026-02-03"))
+    ledger.put_merged(HOUR, b"sum")
+
+    found = ledger.hour(HOUR)
+
+    assert (before.merged, before.revision, before.is_closed, before.contents) == (
+        None,
+        0,
+        False,
+        (b"on time",),
+    )
+    assert (found.merged, found.revision, found.is_closed, found.contents) == (
+        b"sum",
+        1,
+        True,
+        (b"sum", b"late"),
+    )
+    assert found.on_time == before.on_time
+    assert ledger.hour(replace(HOUR, version=4)).is_empty
+
+
+def test_a_sum_is_mended_from_where_it_was_read_and_stays(ledger):
+    ledger.close(HOUR, AT)
+    ledger.add([row("a")], shard(b"late", known_on="2026-02-03"))
+    (late,) = ledger.hour(HOUR).late
+
+    ledger.mend(HOUR, b"first", 0, [])
+    ledger.put_merged(HOUR, b"of the watch")
+    assert (ledger.hour(HOUR).merged, ledger.hour(HOUR).revision) == (b"first", 1)
+    for revision, wrong in ((0, []), (2, []), (1, [replace(late, revision=9)])):
+        with pytest.raises(LostRace):
+            ledger.mend(HOUR, b"lost", revision, wrong)
+    ledger.mend(HOUR, b"second", 1, [late])
+
+    assert ledger.hour(HOUR).contents == (b"second",)

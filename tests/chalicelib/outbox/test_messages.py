@@ -60,7 +60,16 @@ def test_a_webhook_hears_of_what_it_chose(wanted, scope, action, expected):
 
 
 def test_groups_are_those_of_the_actions():
-    assert GROUPS == ("alert.*", "alias.*", "champion.*", "model.*", "policy.*", "version.*", "webhook.*")
+    assert GROUPS == (
+        "alert.*",
+        "alias.*",
+        "champion.*",
+        "model.*",
+        "policy.*",
+        "version.*",
+        "webhook.*",
+        "window.*",
+    )
 
 
 @given(st.sampled_from(["bus", "topic", "webhook"]), st.text(), st.text(), st.text(), st.text())

@@ -267,3 +267,22 @@ def test_what_is_tested_has_no_cell_that_the_reference_cannot_have(name, counts,
     (cells,) = [cells for cells in LAYOUT.columns if cells.name == name]
 
     assert compared_counts(cells, counts) == expected
+
+
+@given(rows, rows)
+def test_what_is_left_and_its_part_make_up_the_whole(first, second):
+    rest, part = counted(first), counted(second)
+    whole = rest + part
+
+    assert whole.less(part, was=rest) == rest
+    found = whole.less(part, was=Summary.empty(LAYOUT))
+    assert found is not None
+    assert (found + part).encode() == whole.encode()
+    assert (rest.less(whole, was=rest) is None) == bool(second)
+
+
+def test_a_part_with_values_beyond_the_whole_is_none():
+    whole, part = (Summary.empty(LAYOUT) + example() for _ in range(2))
+    lower = replace(part.moments["distance"], smallest=-1e9)
+
+    assert whole.less(replace(part, moments={**part.moments, "distance": lower}), was=whole) is None
