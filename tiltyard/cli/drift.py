@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from tiltyard.cli.output import Instant, client, connected, progress, show, show_all
-from tiltyard.client.series import Series, Step
+from tiltyard.client.series import Step
+from tiltyard.errors import InvalidInput
+from tiltyard.report.drift import FeatureDrift, features
+from tiltyard.report.monitoring import monitoring_page
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 BARS = "▁▂▃▄▅▆▇█"
 GAP = "·"
-# Verdicts by how much they ask of a reader.
-STATES = ("drift", "small", "steady", "not tested", "uncalibrated", "too few rows")
+
+
+class Day(click.ParamType):
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no day: write 2026-02-01.", param, ctx)
+
+
+def spanned(command: F) -> F:
+    """Add what says which windows: ``--from``, ``--to``, ``--step``, ``--version``, ``--known-on``."""
+    options = (
+        click.option("--known-on", type=Day(), help="Leave out rows that became known after this day."),
+        click.option("--version", type=click.IntRange(1), help="A version, instead of the champion."),
+        click.option("--step", type=click.Choice(["hour", "day", "week"]), default="day", show_default=True),
+        click.option("--to", "end", type=Instant(), help="The end; now without it."),
+        click.option(
+            "--from",
+            "start",
+            type=Instant(),
+            help="The beginning; without it, the last 48 hours, 30 days or 13 weeks.",
+        ),
+    )
+    for option in options:
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -24,10 +60,7 @@ def drift() -> None:
 
 @drift.command("show")
 @click.argument("name")
-@click.option("--from", "start", type=Instant(), help="The beginning; the last 30 days without it.")
-@click.option("--to", "end", type=Instant(), help="The end; now without it.")
-@click.option("--step", type=click.Choice(["hour", "day", "week"]), default="day", show_default=True)
-@click.option("--version", type=click.IntRange(1), help="A version, instead of the champion.")
+@spanned
 @connected
 def show_drift(
     name: str,
@@ -35,13 +68,14 @@ def show_drift(
     end: datetime | None,
     step: Step,
     version: int | None,
+    known_on: date | None,
     url: str | None,
     token: str | None,
     as_json: bool,
 ) -> None:
     """Show each feature's drift over time: its PSI beyond noise as a line, and its verdicts."""
     with client(url, token) as tiltyard:
-        found = tiltyard.drift(name, start=start, end=end, step=step, version=version)
+        found = tiltyard.drift(name, start=start, end=end, step=step, version=version, known_on=known_on)
     if as_json:
         show(found.body, as_json=True)
         return
@@ -53,24 +87,64 @@ def show_drift(
         f"At most {budget['alerts_a_year']:g} false alerts a feature and year; "
         f"effects below {budget['smallest_effect']:g} are small."
     )
-    table = [_row(feature, found) for feature in found.body["overdispersion"]]
-    table.sort(key=lambda row: (STATES.index(row["state"]), -float(row["largest"]), row["feature"]))
+    table = [_row(feature) for feature in features(found.body)]
     show_all(table, ["feature", "drift", "state", "largest", "shift", "windows"], as_json=False)
 
 
-def _row(feature: str, found: Series) -> dict[str, Any]:
-    verdicts: Sequence[Mapping[str, Any]] = [window["features"][feature] for window in found.windows]
-    seen = [verdict for verdict in verdicts if verdict["rows"]]
-    largest = max(seen, key=lambda verdict: float(verdict["effect"]), default=None)
-    states = {verdict["state"] for verdict in seen}
-    state = next((state for state in STATES if state in states), "too few rows")
+@drift.command("report")
+@click.argument("name")
+@click.option("-o", "--output", metavar="FILE", help="Where it goes; NAME-drift.html without it.")
+@spanned
+@connected
+def report_drift(
+    name: str,
+    output: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    step: Step,
+    version: int | None,
+    known_on: date | None,
+    url: str | None,
+    token: str | None,
+    as_json: bool,
+) -> None:
+    """Write drift and data quality as an HTML file to read, print and pass on; it needs nothing else."""
+    with client(url, token) as tiltyard:
+        found = tiltyard.drift(name, start=start, end=end, step=step, version=version, known_on=known_on)
+        # The same windows of the same version, whatever the clock and the champion did in between.
+        first, last = (
+            datetime.fromisoformat(at) for at in (found.windows[0]["start"], found.windows[-1]["end"])
+        )
+        quality = tiltyard.quality(
+            name, start=first, end=last, step=step, version=found.version, known_on=known_on
+        )
+    path = Path(output or f"{found.model}-drift.html")
+    _write(path, monitoring_page(found.body, quality.body, written_at=datetime.now(UTC)))
+    if as_json:
+        show({"drift": found.body, "quality": quality.body}, as_json=True)
+    progress(f"Wrote {path}.")
+
+
+def _write(path: Path, content: str) -> None:
+    """A reader finds the old file or the new one, never a part."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(content, encoding="utf-8", newline="")
+        os.replace(part, path)
+    except OSError as exc:
+        part.unlink(missing_ok=True)
+        raise InvalidInput(f"{path} can't be written: {exc.strerror}.") from exc
+
+
+def _row(feature: FeatureDrift) -> dict[str, Any]:
+    shift = None if feature.verdict is None else feature.verdict["shift"]
     return {
-        "feature": feature,
-        "drift": sparkline([verdict["effect"] if verdict["rows"] else None for verdict in verdicts]),
-        "state": state,
-        "largest": f"{0.0 if largest is None else largest['effect']:.3f}",
-        "shift": None if largest is None or largest["shift"] is None else f"{largest['shift']:+.2f} sd",
-        "windows": f"{sum(v['state'] == state for v in seen)} of {len(seen)}",
+        "feature": feature.name,
+        "drift": sparkline(feature.effects),
+        "state": feature.state,
+        "largest": f"{feature.effect or 0.0:.3f}",
+        "shift": None if shift is None else f"{shift:+.2f} sd",
+        "windows": f"{feature.states.get(feature.state, 0)} of {feature.seen}",
     }
 
 
