@@ -56,11 +56,10 @@ def raise_them(at_hand, *findings, scope="delays"):
 
 
 def changes(at_hand):
-    return [
-        json.loads(item["entry"])["action"]
-        for item in at_hand.lineage.table.dump()
-        if item["kind"] == "audit"
-    ]
+    """The actions on record, in their order."""
+    items = (item for item in at_hand.lineage.table.dump() if item["kind"] == "audit")
+    entries = sorted((json.loads(item["entry"]) for item in items), key=lambda entry: entry["change"])
+    return [entry["action"] for entry in entries]
 
 
 def test_what_is_found_is_one_alert_a_kind_with_its_figures(stage):
