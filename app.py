@@ -9,6 +9,7 @@ from chalice.app import Chalice
 from chalicelib.handlers import (
     alerts,
     aliases,
+    anomalies,
     audit,
     authorizer,
     docs,
@@ -59,6 +60,7 @@ app.register_blueprint(promotions.bp)  # /v1/models/{m}/promote, /rollback, /cha
 app.register_blueprint(lineage.bp)  # /v1/models/{m}/lineage, /v1/lineage/{digest}
 app.register_blueprint(audit.bp)  # /v1/audit: entries, checkpoints, proofs
 app.register_blueprint(series.bp)  # /v1/models/{m}/drift, /quality
+app.register_blueprint(anomalies.bp)  # /v1/models/{m}/anomalies
 app.register_blueprint(alerts.bp)  # /v1/alerts
 app.register_blueprint(reconciliations.bp)  # /v1/models/{m}/reconciliations
 app.register_blueprint(telemetry.bp)  # /v1/telemetry/dead-letters, /redrive

@@ -99,6 +99,11 @@ _PARAMETERS: dict[str, JSON] = {
         "schema": {"enum": ["open", "acknowledged", "resolved", "all"]},
         "description": "Open and acknowledged ones without it",
     },
+    "kind": {
+        "in": "query",
+        "schema": {"enum": ["anomalous", "out_of_range", "unseen_category"]},
+        "description": "What was odd; `anomalous` without it",
+    },
     "severity": {"in": "query", "schema": {"enum": ["info", "warning", "critical"]}},
     "size": {
         "in": "query",

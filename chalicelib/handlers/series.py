@@ -35,7 +35,7 @@ def read_quality(model: str) -> dict[str, Any]:
     from chalicelib.monitoring.series import windows
 
     call = open_call(bp.current_request)
-    version = _version(call, call.model(model, READ).name)
+    version = asked_version(call, call.model(model, READ).name)
     span = _span(call)
     counter = counters(call.at_hand).of(version.model, version.number, version.digest)
     found = windows(call.at_hand.ledger, counter, version.model, version.number, span)
@@ -57,7 +57,7 @@ def read_drift(model: str) -> dict[str, Any]:
     from chalicelib.monitoring.watching import budget_of
 
     call = open_call(bp.current_request)
-    version = _version(call, call.model(model, READ).name)
+    version = asked_version(call, call.model(model, READ).name)
     span, at_hand = _span(call), call.at_hand
     budget = budget_of(at_hand.lineage, version.model)
     counter = counters(at_hand).of(version.model, version.number, version.digest)
@@ -112,7 +112,7 @@ def _window(window: Window) -> dict[str, Any]:
     }
 
 
-def _version(call: Call, model: str) -> Version:
+def asked_version(call: Call, model: str) -> Version:
     """The version that ``?version=`` names, or the champion."""
     given = query(call.request, "version")
     if given is not None and not _NUMBER.fullmatch(given):

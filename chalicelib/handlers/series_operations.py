@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from chalicelib.handlers import series_schemas
 from chalicelib.handlers.access import READ
+from chalicelib.handlers.anomalies import LOOK
 from chalicelib.handlers.operation import Operation
 from tiltyard.errors import InvalidInput
 
 SPAN = ("from", "to", "step", "version", "known_on")
 
 OPERATIONS = (
+    Operation(
+        "get",
+        "/v1/models/{model}/anomalies",
+        "readAnomalies",
+        "Odd rows to look at, the latest hour's first, personal columns masked",
+        {200: series_schemas.OddRows},
+        LOOK,
+        parameters=("from", "to", "kind", "version", "limit", "cursor"),
+        problems=(InvalidInput,),
+    ),
     Operation(
         "get",
         "/v1/models/{model}/drift",

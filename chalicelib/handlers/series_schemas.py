@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -86,3 +86,22 @@ class Drift(_Series):
 class Quality(_Series):
     reference: QualityReference = Field(description="Of the held-out rows")
     windows: list[QualityWindow]
+
+
+class OddRow(Schema):
+    id: str
+    at: Time = Field(description="Event time")
+    columns: dict[str, Any] = Field(description="As they were sent, without the personal ones")
+    masked: list[str] = Field(description="The personal columns, whose values aren't shown")
+    scores: list[float]
+    warnings: list[dict[str, Any]] = Field(description="What was odd, by column")
+    action: str | None = Field(description="What the policy made of it")
+    rules: list[str]
+
+
+class OddRows(Schema):
+    model: Name
+    version: Number
+    kind: str
+    items: list[OddRow]
+    next: str | None

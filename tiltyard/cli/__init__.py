@@ -17,6 +17,7 @@ from tiltyard.cli.output import Failures
 _GROUPS = {
     "alert": "tiltyard.cli.alert:alert",
     "alias": "tiltyard.cli.alias:alias",
+    "anomaly": "tiltyard.cli.anomaly:anomaly",
     "audit": "tiltyard.cli.audit:audit",
     "champion": "tiltyard.cli.champion:champion",
     "drift": "tiltyard.cli.drift:drift",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
 from tiltyard.client.registration import model_path
 from tiltyard.client.transport import Transport, time_text
+
+PAGE = 200
 
 Step = Literal["hour", "day", "week"]
 Body = Mapping[str, Any]
@@ -66,6 +68,35 @@ class SeriesCalls:
     ) -> Series:
         """Drift of every column and of the prediction by window, with verdicts; asked for like `quality`."""
         return self._series("drift", name, start, end, step, version, known_on)
+
+    def anomalies(
+        self,
+        name: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        kind: Literal["anomalous", "out_of_range", "unseen_category"] = "anomalous",
+        version: int | None = None,
+    ) -> Iterator[Body]:
+        """Odd rows of the champion (or of `version`), the latest hour's first; of a day without `start`.
+
+        Each has `id`, `at`, `columns` (without the personal ones, which `masked` names),
+        `scores`, `warnings`, `action` and `rules`.
+        """
+        cursor: str | None = None
+        while True:
+            page = self._http.get(
+                f"{model_path(name)}/anomalies",
+                **{"from": time_text(start), "to": time_text(end)},
+                kind=kind,
+                version=version,
+                limit=PAGE,
+                cursor=cursor,
+            ).body
+            yield from page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return
 
     def _series(
         self,
