@@ -22,7 +22,7 @@ from tiltyard.stats.detector import RUN_LENGTH, START, Detector, is_alarm
 from tiltyard.stats.layout import Layout, compared_counts
 from tiltyard.stats.summary import Summary
 from tiltyard.stats.tails import chi2_isf, normal_isf, normal_sf
-from tiltyard.training.profile import number_profile
+from tiltyard.training.numbers import number_profile
 
 BUDGET = Budget(smallest_effect=0.0)
 SCALES: dict[Scale, int] = {"hour": 1, "day": 24, "week": 168}

@@ -49,7 +49,7 @@ def read_quality(model: str) -> dict[str, Any]:
 @bp.route("/v1/models/{model}/drift", methods=["GET"], authorizer=bearer)
 @problem_details
 def read_drift(model: str) -> dict[str, Any]:
-    """Drift of every column and of the prediction by window, with verdicts."""
+    """Drift of every column, of columns together and of the prediction by window, with verdicts."""
     from chalicelib.gating.service import first_reign
     from chalicelib.monitoring.drifting import calibrate, features, verdicts
     from chalicelib.monitoring.memory import Memory
@@ -72,6 +72,7 @@ def read_drift(model: str) -> dict[str, Any]:
     return {
         **_about(version, span),
         "budget": {"alerts_a_year": budget.alerts_a_year, "smallest_effect": budget.smallest_effect},
+        "titles": {feature.name: feature.title for feature in of if feature.title is not None},
         "overdispersion": {feature.name: calibration.get(feature.name) for feature in of},
         "windows": [
             {

@@ -25,7 +25,7 @@ OPERATIONS = (
         "get",
         "/v1/models/{model}/drift",
         "readDrift",
-        "Drift of every column and of the prediction, with verdicts",
+        "Drift of every column, of columns together and of the prediction, with verdicts",
         {200: series_schemas.Drift},
         READ,
         parameters=SPAN,

@@ -58,7 +58,7 @@ class Verdict(Schema):
 
 
 class DriftWindow(Window):
-    features: dict[str, Verdict] = Field(description="By column, and `prediction`")
+    features: dict[str, Verdict] = Field(description="By column, by distance (`titles`), and `prediction`")
 
 
 class DriftBudget(Schema):
@@ -79,6 +79,7 @@ class _Series(Schema):
 
 class Drift(_Series):
     budget: DriftBudget
+    titles: dict[str, str] = Field(description="Of the features that are distances of columns together")
     overdispersion: dict[str, float | None] = Field(description="By feature; null until calibrated")
     windows: list[DriftWindow]
 

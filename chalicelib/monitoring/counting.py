@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chalicelib.lineage.records import Version
 from chalicelib.monitoring.rows import Row
@@ -16,11 +17,14 @@ from chalicelib.ports import ArtifactStore, LineageStore
 from tiltyard.contract.signature import Signature
 from tiltyard.errors import IntegrityError, NotFound
 from tiltyard.runtime.bundle import PROFILE, SIGNATURE, SIZE_LIMITS
-from tiltyard.stats.binning import Binner
+from tiltyard.stats.binning import Binner, Values, as_floats
 from tiltyard.stats.layout import Layout, NumberCells, reference_counts
 from tiltyard.stats.summary import Summary
+from tiltyard.stats.together import Axes, Together
 
 KEPT = 50
+
+_NUMBERS = frozenset({int, float, bool, type(None)})
 
 
 class Counter:
@@ -32,17 +36,21 @@ class Counter:
         self.profile = profile
         self.layout = Layout.of(profile, signature.classes, personal=personal)
         self._binner = Binner(self.layout)
-        self._numbers = frozenset(c.name for c in self.layout.columns if isinstance(c, NumberCells))
+        numbers = [cells for cells in self.layout.columns if isinstance(cells, NumberCells)]
+        self._distances = {cells.distance: cells.name for cells in numbers if cells.distance is not None}
+        self._together = Together(Axes.from_json(profile["together"])) if self._distances else None
+        self._numbers = frozenset(cells.name for cells in numbers if cells.distance is None)
 
     def count(self, rows: Sequence[Row]) -> Summary:
         """The summary of rows, what was odd about them included."""
         if not rows:
             return Summary.empty(self.layout)
         events: Tally[str] = Tally()
-        columns: dict[str, list[object]] = {}
-        for cells in self.layout.columns:
-            values = [row.columns.get(cells.name) for row in rows]
-            columns[cells.name] = self._as_numbers(cells.name, values, events)
+        columns: dict[str, Values] = {}
+        for name in self.profile["columns"]:
+            columns[name] = self._as_numbers(name, [row.columns.get(name) for row in rows], events)
+        if self._together is not None:
+            columns |= self._distances_of(self._together, columns)
         for row in rows:
             _tally(row, events)
         scores = np.asarray([row.scores for row in rows], dtype=np.float32)
@@ -57,9 +65,15 @@ class Counter:
         cells = next(cells for cells in self.layout.columns if cells.name == name)
         return reference_counts(cells, self.profile)
 
+    def _distances_of(
+        self, together: Together, columns: Mapping[str, Values]
+    ) -> dict[str, NDArray[np.float64]]:
+        told = np.stack([as_floats(columns[name]) for name in together.columns])
+        return {self._distances[kind]: found for kind, found in together.distances(told).items()}
+
     def _as_numbers(self, name: str, values: list[object], events: Tally[str]) -> list[object]:
         """Numbers as numbers. What isn't one is missing and says so; the contract lets none through."""
-        if name not in self._numbers:
+        if name not in self._numbers or _NUMBERS.issuperset(map(type, values)):
             return values
         wrong = [i for i, value in enumerate(values) if not (value is None or isinstance(value, int | float))]
         if wrong:

@@ -13,8 +13,9 @@ from chalicelib.monitoring.series import LENGTHS, Span, Step, Window, floor, win
 from chalicelib.ports import Ledger
 from tiltyard.stats import drift
 from tiltyard.stats.budget import Budget, Verdict, judge
-from tiltyard.stats.layout import Cells, NumberCells, compared_counts
+from tiltyard.stats.layout import Cells, NumberCells, compared_counts, profiled
 from tiltyard.stats.summary import Summary
+from tiltyard.stats.together import TITLES
 
 PREDICTION = "prediction"
 """The score's name among the features; a column of that name gives way to it."""
@@ -25,9 +26,10 @@ _SCORE_CELLS = 20
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """What is compared: a column, or the score (which has no `cells` of its own in the layout).
+    """What is compared: a column, a distance, or the score (which has no `cells` of its own in the layout).
 
-    `places` are where its cells lie; None without an order.
+    `places` are where its cells lie; None without an order. `title` says what a
+    distance is, whose name is no column's.
     """
 
     name: str
@@ -35,18 +37,20 @@ class Feature:
     places: Sequence[float] | None
     is_calendar: bool = False
     cells: Cells | None = None
+    title: str | None = None
 
 
 def features(counter: Counter) -> list[Feature]:
-    """The columns of a version's profile by name, then its score."""
+    """The columns of a version's profile by name, the distances of columns together, then its score."""
     roles = {column.name: column.role for column in counter.signature.columns}
     found = [
         Feature(
             cells.name,
             compared_counts(cells, counter.reference(cells.name)),
-            _places(cells, counter.profile["columns"][cells.name]),
+            _places(cells, profiled(cells, counter.profile)),
             is_calendar=roles.get(cells.name) == "calendar",
             cells=cells,
+            title=TITLES[cells.distance] if isinstance(cells, NumberCells) and cells.distance else None,
         )
         for cells in counter.layout.columns
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chalicelib.monitoring.counting import Counter
-from tiltyard.stats.layout import CategoryCells, NumberCells
+from tiltyard.stats.layout import CategoryCells, Cells, Layout, NumberCells
 from tiltyard.stats.summary import Summary
 
 
@@ -44,7 +44,7 @@ def quality(summary: Summary) -> Quality:
     """The quality of a window, by its counts alone."""
     events = summary.events
     return Quality(
-        {cells.name: _column(summary, cells) for cells in summary.layout.columns},
+        {cells.name: _column(summary, cells) for cells in _columns(summary.layout)},
         _named(events, "rows:"),
         _named(events, "action:"),
         _named(events, "rule:"),
@@ -55,10 +55,15 @@ def quality(summary: Summary) -> Quality:
 def reference(counter: Counter) -> Mapping[str, float]:
     """The share of missing values in each column of the held-out rows."""
     found = {}
-    for cells in counter.layout.columns:
+    for cells in _columns(counter.layout):
         counts = counter.reference(cells.name)
         found[cells.name] = counts[-1] / max(1, sum(counts))
     return found
+
+
+def _columns(layout: Layout) -> list[Cells]:
+    """Without the distances, which nobody sends."""
+    return [cells for cells in layout.columns if isinstance(cells, CategoryCells) or cells.distance is None]
 
 
 def _column(summary: Summary, cells: NumberCells | CategoryCells) -> ColumnQuality:

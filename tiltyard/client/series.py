@@ -66,7 +66,10 @@ class SeriesCalls:
         version: int | None = None,
         known_on: date | None = None,
     ) -> Series:
-        """Drift of every column and of the prediction by window, with verdicts; asked for like `quality`."""
+        """Drift of every column, of columns together and of the prediction by window, with verdicts.
+
+        Asked for like `quality`.
+        """
         return self._series("drift", name, start, end, step, version, known_on)
 
     def anomalies(

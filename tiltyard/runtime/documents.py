@@ -28,12 +28,15 @@ from tiltyard.runtime.bundle import (
 )
 from tiltyard.runtime.parity import ParityRule
 from tiltyard.runtime.reference import Reference
+from tiltyard.stats.together import DISTANCES, MOST_COLUMNS
 
 PROFILE_FORMAT = 1
 PARITY_FORMAT = 1
 
 MAX_PARITY_ROWS = 256
 MAX_PROFILE_COLUMNS = 10_000
+LONGEST_PART = 1.001
+"""Of an axis of length 1, with nine digits; longer ones could make a distance infinite."""
 
 LOOSEST_RULE = ParityRule(atol=1e-2, max_row_share=0.05, max_label_share=0.01)
 """What a bundle's own parity rule may allow at most: room for step functions such as isotonic calibration."""
@@ -112,6 +115,44 @@ def check_profile(profile: Mapping[str, Any], signature: Signature) -> None:
         if name not in known:
             raise _invalid(where, "is no column of the signature")
         _check_column(column, where)
+    if "together" in profile:
+        counted = {name for name, column in columns.items() if column["kind"] == "number"}
+        numeric = {column.name for column in signature.inputs if column.type in ("number", "integer")}
+        _check_together(profile["together"], counted & numeric)
+
+
+def _check_together(document: object, numeric: set[str]) -> None:
+    where = "/profile/together"
+    if not isinstance(document, dict):
+        raise _invalid(where, "must be an object")
+    columns = document.get("columns")
+    if (
+        not isinstance(columns, list)
+        or not all(isinstance(name, str) for name in columns)
+        or not 2 <= len(columns) <= MOST_COLUMNS
+        or len(set(columns)) != len(columns)
+        or not numeric.issuperset(columns)
+    ):
+        raise _invalid(f"{where}/columns", f"must name 2 to {MOST_COLUMNS} numeric inputs, each once")
+    k = len(columns)
+    for key in ("fill", "mean", "scale", "variances"):
+        if not _are_numbers(document.get(key), k):
+            raise _invalid(f"{where}/{key}", f"must hold a finite number for each of {k} columns")
+    if min(document["scale"]) <= 0:
+        raise _invalid(f"{where}/scale", "must be above zero")
+    if min(document["variances"]) < 0:
+        raise _invalid(f"{where}/variances", "must not be negative")
+    axes = document.get("axes")
+    if not isinstance(axes, list) or len(axes) != k or not all(_are_numbers(axis, k) for axis in axes):
+        raise _invalid(f"{where}/axes", f"must hold {k} axes of {k} finite numbers")
+    if any(abs(part) > LONGEST_PART for axis in axes for part in axis):
+        raise _invalid(f"{where}/axes", "must be of length 1")
+    if not _is_count(document.get("kept")) or not 0 < document["kept"] < k:
+        raise _invalid(f"{where}/kept", f"must be a whole number from 1 to {k - 1}")
+    for kind in DISTANCES:
+        _check_column(document.get(kind), f"{where}/{kind}")
+        if document[kind]["kind"] != "number":
+            raise _invalid(f"{where}/{kind}/kind", "must be number")
 
 
 def _check_column(column: object, where: str) -> None:
@@ -185,6 +226,10 @@ def _is_count(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _are_numbers(value: object, n: int) -> bool:
+    return isinstance(value, list) and len(value) == n and all(_is_number(number) for number in value)
 
 
 def _token(name: str) -> str:

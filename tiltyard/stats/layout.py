@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from tiltyard.stats.together import DISTANCES, Distance
 
 # Values are summed as whole multiples of a power of two, about a millionth of the column's range.
 RESOLUTION_BITS = 20
@@ -20,11 +23,13 @@ class NumberCells:
 
     Bin i holds ``[edges[i], edges[i + 1])``, the last one its upper edge as well.
     `is_personal` columns keep no smallest and largest value: these are somebody's.
+    `distance` says which of the distances it is, where it's no column (`stats.together`).
     """
 
     name: str
     edges: tuple[float, ...]
     is_personal: bool = False
+    distance: Distance | None = None
 
     @property
     def bins(self) -> int:
@@ -58,26 +63,39 @@ Cells = NumberCells | CategoryCells
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns by name, and the score's edges; `classes` is empty for a regression.
+    """Columns by name, then the distances, and the score's edges; `classes` is empty for a regression.
 
     Two versions with equal layouts have equal digests, and only their windows can
-    be added up.
+    be added up. `axes` is the digest of what distances are computed by, empty without any.
     """
 
     columns: tuple[Cells, ...]
     score_edges: tuple[float, ...]
     classes: tuple[str, ...]
+    axes: str = ""
 
     @classmethod
     def of(
-        cls, profile: Mapping[str, Any], classes: Sequence[str], *, personal: Collection[str] = ()
+        cls, profile: Mapping[str, Any], classes: Sequence[str], *, personal: AbstractSet[str] = frozenset()
     ) -> Layout:
         """The layout of a bundle's ``profile.json``; `personal` names the signature's personal columns."""
         columns = [
             _cells(name, column, is_personal=name in personal)
             for name, column in sorted(profile["columns"].items())
         ]
-        return cls(tuple(columns), tuple(profile["score"].get("edges", ())), tuple(classes))
+        together = profile.get("together")
+        if together is not None:
+            is_personal = not personal.isdisjoint(together["columns"])
+            columns += [
+                NumberCells(_free(f"~{kind}", profile), tuple(together[kind]["edges"]), is_personal, kind)
+                for kind in DISTANCES
+            ]
+        return cls(
+            tuple(columns),
+            tuple(profile["score"].get("edges", ())),
+            tuple(classes),
+            "" if together is None else _digest(together).hex(),
+        )
 
     @property
     def score_size(self) -> int:
@@ -93,9 +111,26 @@ class Layout:
             else {"name": cells.name, "levels": list(cells.levels)}
             for cells in self.columns
         ]
-        document = {"columns": columns, "score": list(self.score_edges), "classes": list(self.classes)}
-        content = json.dumps(document, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(content.encode()).digest()[:8]
+        document: dict[str, Any] = {
+            "columns": columns,
+            "score": list(self.score_edges),
+            "classes": list(self.classes),
+        }
+        if self.axes:
+            document["axes"] = self.axes
+        return _digest(document)
+
+
+def _digest(document: Mapping[str, Any]) -> bytes:
+    content = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).digest()[:8]
+
+
+def _free(name: str, profile: Mapping[str, Any]) -> str:
+    """A name that no counted column has: any text may be one's."""
+    while name in profile["columns"]:
+        name = f"~{name}"
+    return name
 
 
 def _cells(name: str, column: Mapping[str, Any], *, is_personal: bool) -> Cells:
@@ -104,9 +139,19 @@ def _cells(name: str, column: Mapping[str, Any], *, is_personal: bool) -> Cells:
     return CategoryCells(name, tuple(column["levels"]))
 
 
+def profiled(cells: Cells, profile: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the profile says of a column or a distance."""
+    found: Mapping[str, Any]
+    if isinstance(cells, NumberCells) and cells.distance is not None:
+        found = profile["together"][cells.distance]
+    else:
+        found = profile["columns"][cells.name]
+    return found
+
+
 def reference_counts(cells: Cells, profile: Mapping[str, Any]) -> list[int]:
     """The profile's own counts of a column, in the order of its cells."""
-    column = profile["columns"][cells.name]
+    column = profiled(cells, profile)
     if isinstance(cells, NumberCells):
         return [*column["counts"], column["below"], column["above"], column["missing"]]
     return [*column["counts"], column["other"], column["missing"]]

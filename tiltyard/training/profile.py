@@ -7,7 +7,6 @@ training rows are overfit, and every later comparison would inherit that.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 
 from tiltyard.contract.signature import Column, Signature
 from tiltyard.contract.step import to_columns
+from tiltyard.training.numbers import as_list, bin_counts, number_profile, quantile_edges
+from tiltyard.training.together import build_together
 
 FORMAT = 1
-BINS = 20
-"""Reference-quantile bins of a numeric column."""
 LEVELS = 30
 """Most frequent levels that are counted by name; the rest is ``other``."""
 SCORE_BINS = 200
@@ -49,7 +48,8 @@ def build_profile(
     outside counts as ``below`` or ``above`` (0 in the reference unless ranges are narrower).
     ``means[i]`` is the mean of bin i's values (its middle where it is empty), which the
     mean-shift statistic reads. Column ``category``: `LEVELS` levels by frequency, ties by
-    name. A subject and columns of type ``datetime`` have no entry.
+    name. A subject and columns of type ``datetime`` have no entry. ``together`` is
+    there where `build_together` finds any: `stats.together.Axes`, and its distances' counts.
     """
     types = {column.name: column.type for column in signature.columns}
     values = to_columns(data, types)
@@ -58,13 +58,15 @@ def build_profile(
         for column in signature.columns
         if column.role != "subject" and column.type != "datetime"
     }
-    return {
+    profile = {
         "format": FORMAT,
         "rows": len(data),
         "columns": columns,
         "score": _score_profile(signature, np.asarray(scores, dtype=np.float64), outcomes),
         "target": _target_profile(signature, outcomes),
     }
+    together = build_together(signature, values)
+    return profile if together is None else {**profile, "together": together}
 
 
 def _column_profile(column: Column, values: NDArray[Any]) -> Json:
@@ -73,35 +75,6 @@ def _column_profile(column: Column, values: NDArray[Any]) -> Json:
     if column.type == "boolean":
         values = np.array([None if v is None else ("true" if v else "false") for v in values], dtype=object)
     return category_profile(values, fewest=10 if column.is_personal else 1)
-
-
-def number_profile(
-    values: Floats, *, low: float | None, high: float | None, is_personal: bool = False
-) -> Json:
-    """Counts of `values` (NaN is missing) in at most `BINS` reference-quantile bins."""
-    present = values[~np.isnan(values)]
-    missing = int(len(values) - len(present))
-    if not len(present) or low is None or high is None:
-        return {
-            "kind": "number", "edges": [], "counts": [], "means": [],
-            "missing": missing, "below": 0, "above": len(present),
-        }  # fmt: skip
-    edges = quantile_edges(present, bins=BINS, low=low, high=high)
-    counts = bin_counts(present, edges)
-    middles = (edges[:-1] + edges[1:]) / 2
-    inside = present[(present >= edges[0]) & (present <= edges[-1])]
-    sums = np.bincount(_bin_of(inside, edges), weights=inside, minlength=len(counts))
-    named = counts >= (10 if is_personal else 1)
-    means = np.where(named, np.clip(sums / np.maximum(counts, 1), edges[:-1], edges[1:]), middles)
-    return {
-        "kind": "number",
-        "edges": _floats(edges),
-        "counts": counts.tolist(),
-        "means": _floats(means),
-        "missing": missing,
-        "below": int((present < edges[0]).sum()),
-        "above": int((present > edges[-1]).sum()),
-    }
 
 
 def category_profile(values: NDArray[Any], *, fewest: int = 1) -> Json:
@@ -118,44 +91,6 @@ def category_profile(values: NDArray[Any], *, fewest: int = 1) -> Json:
         "other": sum(counts.values()) - named,
         "missing": int(len(values) - sum(counts.values())),
     }
-
-
-def quantile_edges(
-    present: Floats, *, bins: int, low: float, high: float, forced: Sequence[float] = ()
-) -> Floats:
-    """Strictly rising edges from `low` to `high`, with about equal counts between them.
-
-    An inner edge lies halfway between a quantile and the next larger value, so ties
-    never straddle it; columns of few values get a bin for each. `forced` are edges that
-    must be there: the nearest inner edge gives way.
-    """
-    ordered = np.sort(present)
-    distinct = np.unique(ordered)
-    ranks = (np.arange(1, bins) * len(ordered)) // bins
-    quantiles = ordered[np.maximum(ranks - 1, 0)]
-    following = np.searchsorted(distinct, quantiles, side="right")
-    kept = following < len(distinct)
-    inner = (quantiles[kept] + distinct[following[kept]]) / 2
-    inner = np.unique(inner[(inner > low) & (inner < high)])
-    for edge in forced:
-        if low < edge < high and edge not in inner:
-            if len(inner) >= bins - 1:
-                inner = np.delete(inner, np.argmin(np.abs(inner - edge)))
-            inner = np.sort(np.append(inner, edge))
-    if low == high:
-        return np.array([low, high])
-    return np.concatenate([[low], inner, [high]])
-
-
-def bin_counts(values: Floats, edges: Floats) -> NDArray[np.int64]:
-    """How many values lie in each bin; those outside the edges in none."""
-    inside = values[(values >= edges[0]) & (values <= edges[-1])]
-    return np.bincount(_bin_of(inside, edges), minlength=len(edges) - 1)
-
-
-def _bin_of(inside: Floats, edges: Floats) -> NDArray[np.int64]:
-    last = len(edges) - 2
-    return np.clip(np.searchsorted(edges, inside, side="right") - 1, 0, last)
 
 
 def _score_profile(signature: Signature, scores: Floats, outcomes: NDArray[Any]) -> Json:
@@ -176,7 +111,7 @@ def _score_profile(signature: Signature, scores: Floats, outcomes: NDArray[Any])
         edges = quantile_edges(score, bins=SCORE_BINS, low=0.0, high=1.0, forced=forced)
         groups = [score[outcomes == label] for label in range(len(signature.classes))]
     return {
-        "edges": _floats(edges),
+        "edges": as_list(edges),
         "counts": [bin_counts(group, edges).tolist() for group in groups],
     }
 
@@ -192,7 +127,3 @@ def _target_profile(signature: Signature, outcomes: NDArray[Any]) -> Json:
         "other": 0,
         "missing": 0,
     }
-
-
-def _floats(values: Floats) -> list[float]:
-    return [float(value) for value in values]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 import struct
 import zlib
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from tiltyard.errors import IntegrityError
 from tiltyard.stats.binning import Binner
-from tiltyard.stats.layout import Layout, compared_counts
+from tiltyard.stats.layout import Layout, NumberCells, compared_counts
 from tiltyard.stats.summary import MAX_COUNT, Moments, Summary
 
 PROFILE = {
@@ -30,7 +32,13 @@ PROFILE = {
 LAYOUT = Layout.of(PROFILE, ("no", "yes"))
 BINNER = Binner(LAYOUT)
 
-numbers = st.none() | st.floats(-1e9, 1e9) | st.sampled_from([0.0, 5.0, 10.0, 40.0, -0.0, 1e300, -1e300])
+numbers = (
+    st.none()
+    | st.floats(-1e9, 1e9)
+    | st.integers(-(2**53), 2**53)
+    | st.sampled_from([0.0, 5.0, 10.0, 20.0, 40.0, -0.0, 1e300, -1e300, 5e-324])
+    | st.sampled_from([math.inf, -math.inf, math.nan, math.nextafter(40, 41), math.nextafter(10, 9)])
+)
 rows = st.lists(
     st.fixed_dictionaries(
         {
@@ -106,7 +114,7 @@ def test_rows_are_counted_in_the_cells_that_the_profile_says():
 
 def test_the_profile_builder_and_the_binner_count_alike():
     pd = pytest.importorskip("pandas")
-    from tiltyard.training.profile import number_profile
+    from tiltyard.training.numbers import number_profile
 
     generator = np.random.default_rng(7)
     values = np.concatenate([generator.normal(size=5000), np.full(50, np.nan), [0.0] * 300])
@@ -133,6 +141,50 @@ def test_any_partition_and_order_gives_the_same_bytes(given_rows, shuffled):
 
     assert parts[0].encode() == whole.encode()
     assert Summary.decode(whole.encode(), LAYOUT) == whole == parts[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows)
+def test_rows_are_counted_as_one_value_after_the_other_would_be(given_rows):
+    found = counted(given_rows)
+
+    for column in LAYOUT.columns:
+        if isinstance(column, NumberCells):
+            values = [row[column.name] for row in given_rows]
+            assert (found.cells[column.name], found.moments[column.name]) == naive(column, values)
+
+
+def naive(column, values):
+    """Cells and moments of a number column, by the layout's own words."""
+    edges, bins = column.edges, column.bins
+    cells = [0] * column.size
+    present = [float(value) for value in values if value is not None and not math.isnan(value)]
+    cells[-1] = len(values) - len(present)
+    for value in present:
+        if not edges or value > edges[-1]:
+            cells[bins + 1] += 1
+        elif value < edges[0]:
+            cells[bins] += 1
+        else:
+            inside = [i for i in range(bins) if edges[i] <= value < edges[i + 1]]
+            cells[inside[0] if inside else bins - 1] += 1
+    units = [
+        round(Fraction(max(-1e300, min(1e300, value))) / Fraction(2) ** column.exponent) for value in present
+    ]
+    units = [max(-(2**31), min(2**31, unit)) for unit in units]
+    squares = sum(unit * unit for unit in units)
+    return tuple(cells), Moments(sum(units), squares, min(present, default=None), max(present, default=None))
+
+
+def test_columns_of_very_many_edges_are_counted_alike():
+    edges = sorted({float(edge) for edge in np.random.default_rng(4).normal(size=400)})
+    profile = {"columns": {"x": {"kind": "number", "edges": edges, "counts": []}}, "score": {"edges": []}}
+    layout = Layout.of(profile, ())
+    values = [*edges, None, math.inf, -math.inf, -0.0, math.nan, 0.01]
+
+    found = Binner(layout).count({"x": values}, np.zeros((len(values), 1)))
+
+    assert (found.cells["x"], found.moments["x"]) == naive(layout.columns[0], values)
 
 
 def test_sums_are_exact_in_the_columns_unit():

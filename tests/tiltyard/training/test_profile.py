@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiltyard.training.profile import (
-    BINS,
-    LEVELS,
-    bin_counts,
-    category_profile,
-    number_profile,
-    quantile_edges,
-)
+from tiltyard.training.numbers import BINS, bin_counts, number_profile, quantile_edges
+from tiltyard.training.profile import LEVELS, category_profile
 
 finite = st.floats(-1e6, 1e6, allow_nan=False).map(lambda v: round(v, 3))
 
