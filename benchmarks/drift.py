@@ -9,20 +9,25 @@ comes near a threshold is then judged, and a sample of the rest, too: they must 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.report import Figure, Report, best_cpu_us, options
+from tiltyard.contract.features import FeatureSpec
+from tiltyard.contract.signature import Column, Signature
 from tiltyard.stats import drift
-from tiltyard.stats.budget import Budget, Scale, judge
+from tiltyard.stats.budget import Budget, Scale, Verdict, judge
 from tiltyard.stats.detector import RUN_LENGTH, START, Detector, is_alarm
 from tiltyard.stats.layout import Layout, compared_counts
 from tiltyard.stats.summary import Summary
 from tiltyard.stats.tails import chi2_isf, normal_isf, normal_sf
+from tiltyard.stats.together import Axes, Together
 from tiltyard.training.numbers import number_profile
+from tiltyard.training.together import build_together
 
 BUDGET = Budget(smallest_effect=0.0)
 SCALES: dict[Scale, int] = {"hour": 1, "day": 24, "week": 168}
@@ -63,6 +68,7 @@ def main() -> None:
     measure_power(report, generator, runs=100 if chosen.quick else 400)
     measure_delay(report, generator, runs=100 if chosen.quick else 400)
     measure_clusters(report, generator, years=10 if chosen.quick else 60)
+    measure_flips(report, generator, references=10 if chosen.quick else 100)
     measure_merging(report, generator)
     measure_cost(report, generator)
     raise SystemExit(report.finish())
@@ -165,6 +171,77 @@ def measure_clusters(report: Report, generator: np.random.Generator, *, years: i
             note=f"a feature and year, {years} simulated, 100 rows an hour five times each",
         )
     )
+
+
+def measure_flips(report: Report, generator: np.random.Generator, *, references: int) -> None:
+    """A2.5: a pair of columns whose correlation changes its sign, and nothing else does."""
+    names = [f"c{n}" for n in range(8)]
+    signature = Signature(
+        "regression", tuple(Column(name, "number") for name in names), FeatureSpec(tuple(names))
+    )
+    seen = margins = false = odd = windows = 0
+    for _ in range(references):
+        held = _pairs(generator, 26_000)
+        together = build_together(signature, dict(zip(names, held, strict=True)))
+        assert together is not None
+        distances = Together(Axes.from_json(together))
+        for _ in range(20):
+            windows += 1
+            usual, flipped = _pairs(generator, 1000), _pairs(generator, 1000, flipped=True)
+            seen += any(verdict.state == "drift" for verdict in _verdicts(together, distances, flipped))
+            verdicts = _verdicts(together, distances, usual)
+            false += any(verdict.state == "drift" for verdict in verdicts)
+            # Four tests of one window share the p-value.
+            odd += min(p for v in verdicts for p in (v.chi_square_p, v.z_p or 1.0)) < 0.01 / 4
+            margins += any(
+                judged(_margin(held[i]), _counted(_margin(held[i]), flipped[i]), "hour") == "drift"
+                for i in (0, 1)
+            )
+    note = f"of {windows:,} windows of 1,000 rows, by the hour's budget"
+    report.add(Figure("flips_seen", seen / windows, at_least=0.95, note=f"A2.5: share {note}"))
+    report.add(
+        Figure("flips_seen_by_single_columns", margins / windows, note=f"share {note}: both columns stay")
+    )
+    report.add(Figure("flips_seen_where_none_is", false / windows, at_most=0.01, note=f"A2.5: share {note}"))
+    report.add(
+        Figure(
+            "usual_windows_below_p_01",
+            odd / windows,
+            at_most=0.01,
+            note="least p of both tests of both distances",
+        )
+    )
+
+
+def _pairs(
+    generator: np.random.Generator, rows: int, *, flipped: bool = False, rho: float = 0.7
+) -> NDArray[np.float64]:
+    """Eight normal columns, correlated in pairs; the first pair with the other sign if `flipped`."""
+    values = generator.normal(size=(8, rows))
+    values[1::2] = rho * values[::2] + math.sqrt(1 - rho**2) * values[1::2]
+    if flipped:
+        values[1] *= -1
+    return values
+
+
+def _verdicts(together: Mapping[str, Any], distances: Together, rows: NDArray[np.float64]) -> list[Verdict]:
+    found = []
+    for kind, values in distances.distances(rows).items():
+        profile = together[kind]
+        reference = Reference(profile["counts"], profile["means"], np.array(profile["edges"]))
+        found.append(verdict_of(reference, _counted(reference, values), "hour"))
+    return found
+
+
+def _counted(reference: Reference, values: NDArray[np.float64]) -> list[int]:
+    """Counts of `values`, those outside of the edges in the bins at the ends."""
+    inner = reference.edges[1:-1]
+    return np.bincount(inner.searchsorted(values, side="right"), minlength=len(inner) + 1).tolist()
+
+
+def _margin(held: NDArray[np.float64]) -> Reference:
+    made = number_profile(held, low=float(held.min()), high=float(held.max()))
+    return Reference(made["counts"], made["means"], np.array(made["edges"]))
 
 
 def measure_merging(report: Report, generator: np.random.Generator) -> None:
@@ -278,7 +355,11 @@ def slowly(reference: Reference, hours: Counts) -> list[int]:
 
 
 def judged(reference: Reference, counts: Sequence[int], scale: Scale, phi: float = 1.0) -> str:
-    verdict = judge(
+    return verdict_of(reference, counts, scale, phi).state
+
+
+def verdict_of(reference: Reference, counts: Sequence[int], scale: Scale, phi: float = 1.0) -> Verdict:
+    return judge(
         reference.counts,
         counts,
         scale=scale,
@@ -286,7 +367,6 @@ def judged(reference: Reference, counts: Sequence[int], scale: Scale, phi: float
         overdispersion=phi,
         places=reference.places,
     )
-    return verdict.state
 
 
 def _suspects(reference: Reference, windows: Counts, scale: Scale, phi: float) -> NDArray[np.intp]:

@@ -18,13 +18,16 @@ START = "2026-02-01T06:00:00Z"
 NOW = datetime(2026, 2, 1, 7, 10, tzinfo=UTC)
 
 
-def serving(at_hand, gateway):
-    """A champion that answers; `ask` sends rows and `messages` takes what the predictor queued."""
+def serving(at_hand, gateway, bundle=None):
+    """A champion (of `profiled_bundle`, or another one) that answers.
+
+    `ask` sends rows and `messages` takes what the predictor queued.
+    """
     at_hand.now = NOW
     expires = NOW + timedelta(days=4000)
     token = token_of("scientist", "engineer", "caller", exp=expires)
     gateway.call("POST", "/v1/models", {"name": "delays", "team": "airport", "task": "binary"}, token=token)
-    bundle = profiled_bundle()
+    bundle = bundle or profiled_bundle()
     at_hand.upload(bundle)
     gateway.call("POST", "/v1/models/delays/versions", {"manifest": bundle.manifest}, token=token)
     at_hand.accept("delays", 1)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
-from production import NOW, run
+from bundles import profiled_bundle, signature_of
+from fakes import service
+from production import NOW, run, serving
 
+from app import app
 from chalicelib.monitoring.closing import close_due
-from chalicelib.monitoring.counting import Counters
+from chalicelib.monitoring.counting import Counter, Counters
 from chalicelib.monitoring.drifting import features
+from chalicelib.monitoring.rows import Row
 from tiltyard.cli.drift import BARS, sparkline
+from tiltyard.contract.signature import Column
+from tiltyard.runtime.bundle import MANIFEST, PROFILE, Bundle, canonical
+from tiltyard.stats.summary import Summary
+from tiltyard.training.profile import build_profile
 
 HOUR = timedelta(hours=1)
 START = NOW.replace(minute=0)
@@ -46,6 +57,7 @@ def test_before_eight_windows_there_are_figures_and_no_verdict(stage):
     states = {window["features"]["b"]["state"] for window in found["windows"] if window["rows"]}
     assert states == {"uncalibrated"}
     assert found["overdispersion"] == {"a": None, "b": None, "prediction": None}
+    assert found["titles"] == {}
 
 
 def test_a_shift_is_named_in_the_hours_in_which_it_is(stage):
@@ -66,6 +78,68 @@ def test_a_shift_is_named_in_the_hours_in_which_it_is(stage):
     empty = found["windows"][0]["features"]["b"]
     assert (empty["state"], empty["rows"]) == ("too few rows", 0)
     json.dumps(found, allow_nan=False)
+
+
+NAMES = ("~reconstruction", "~mahalanobis")
+
+
+def pairs(n, rho, *, seed):
+    generator = np.random.default_rng(seed)
+    a, noise = generator.normal(size=(2, n))
+    return np.clip(np.column_stack([a, rho * a + math.sqrt(1 - rho**2) * noise]) + 5, 0, 10)
+
+
+def joined_bundle():
+    """`profiled_bundle` with a profile of columns that go together."""
+    bundle = profiled_bundle()
+    parts = {name: content for name, content in bundle.files.items() if name != MANIFEST}
+    columns = [Column("a", "number", is_nullable=True, minimum=0.0, maximum=10.0), Column("b", "number")]
+    columns[1] = replace(columns[1], minimum=0.0, maximum=10.0)
+    frame = pd.DataFrame(pairs(10_000, 0.8, seed=1), columns=["a", "b"])
+    scores = np.full((len(frame), 2), 0.5, np.float32)
+    profile = build_profile(signature_of(columns), frame, scores, np.arange(len(frame)) % 2)
+    return Bundle.seal(parts | {PROFILE: canonical(profile)}, about={"task": "binary"})
+
+
+def test_a_correlation_that_flips_is_seen_though_no_column_moved():
+    with service(app) as (at_hand, gateway):
+        stage = serving(at_hand, gateway, joined_bundle())
+        for hour in range(12):
+            at_hand.now = START + hour * HOUR + timedelta(minutes=30)
+            for a, b in [pairs(400, -0.8 if hour == 11 else 0.8, seed=hour + 2).T]:
+                stage.ask([{"a": float(x), "b": float(y)} for x, y in zip(a, b, strict=True)])
+            assert run(stage.messages()) == []
+        at_hand.now = START + 12 * HOUR + timedelta(minutes=20)
+        close_due(
+            at_hand.ledger, at_hand.lineage, Counters(at_hand.lineage, at_hand.artifacts), now=at_hand.now
+        )
+        found = asked(stage)
+        qualities = stage.gateway.call("GET", "/v1/models/delays/quality", token=stage.token).json
+
+    live = [window["features"] for window in found["windows"] if window["rows"]]
+    assert [[hour[name]["state"] for name in NAMES] for hour in live] == [["steady"] * 2] * 11 + [
+        ["drift"] * 2
+    ]
+    assert {hour[name]["state"] for hour in live for name in ("a", "b")} == {"steady"}
+    assert set(found["titles"]) == set(NAMES)
+    assert set(qualities["reference"]["missing"]) == {"a", "b"}
+    assert all(set(window["columns"]) == {"a", "b"} for window in qualities["windows"])
+
+
+def test_rows_with_distances_are_counted_alone_as_in_a_batch():
+    bundle = joined_bundle()
+    counter = Counter(bundle.signature, json.loads(bundle.files[PROFILE]))
+    values = [*pairs(50, 0.8, seed=3).tolist(), [None, 4.0], [math.inf, 1e300], [-0.0, 5]]
+    rows = [
+        Row(str(i), "delays", 1, bundle.digest, "champion", NOW, NOW, "r", {"a": a, "b": b}, [0.5, 0.5])
+        for i, (a, b) in enumerate(values)
+    ]
+
+    alone = sum((counter.count([row]) for row in rows), Summary.empty(counter.layout))
+
+    assert counter.count(rows).encode() == alone.encode()
+    assert sum(alone.cells["~mahalanobis"]) == len(rows)
+    assert alone.cells["~mahalanobis"][-1] == 0
 
 
 def test_the_prediction_is_a_feature_with_the_references_scores(stage):

@@ -28,12 +28,27 @@ def of_column(**changes: Any) -> dict[str, bytes]:
     return of_profile(columns={"a": column})
 
 
+def of_together(**changes: Any) -> dict[str, bytes]:
+    return of_profile(together={**TOGETHER, **changes})
+
+
+NUMBER = {"kind": "number", "edges": [0, 1], "counts": [9], "missing": 0, "below": 0, "above": 0}
+TOGETHER = {
+    "columns": ["a", "b"], "fill": [1, 2], "mean": [1, 2], "scale": [1, 2], "variances": [1.5, 0],
+    "axes": [[0.6, 0.8], [0.8, -0.6]], "kept": 1, "reconstruction": NUMBER, "mahalanobis": NUMBER,
+}  # fmt: skip
+
+
 def of_parity(**changes: Any) -> dict[str, bytes]:
     return bundle_of(parity={**parity_document(), **changes})
 
 
 def test_honest_bundle_gives_its_signature():
     assert check(bundle_of()) == signature_of()
+
+
+def test_columns_together_are_taken_where_they_hold_together():
+    assert check(of_together()) == signature_of()
 
 
 def test_parity_rows_come_with_the_estimators_answers():
@@ -70,6 +85,23 @@ def test_what_is_no_canonical_json_object_is_refused(name, content):
     [
         (of_profile(format=2), "/profile/format"),
         (of_profile(rows=0), "/profile/rows"),
+        (of_profile(together=None), "/profile/together"),
+        (of_together(columns=["a"]), "/profile/together/columns"),
+        (of_together(columns=["a", "a"]), "/profile/together/columns"),
+        (of_together(columns=["a", "z"]), "/profile/together/columns"),
+        (of_together(columns=["a", ["b"]]), "/profile/together/columns"),
+        (of_together(fill=[1]), "/profile/together/fill"),
+        (of_together(mean=["1", 2]), "/profile/together/mean"),
+        (of_together(scale=[1, 0]), "/profile/together/scale"),
+        (of_together(variances=[1, -1]), "/profile/together/variances"),
+        (of_together(axes=[[1, 0]]), "/profile/together/axes"),
+        (of_together(axes=[[1, 0], [0]]), "/profile/together/axes"),
+        (of_together(axes=[[1, 0], [0, 1e300]]), "/profile/together/axes"),
+        (of_together(kept=0), "/profile/together/kept"),
+        (of_together(kept=2), "/profile/together/kept"),
+        (of_together(kept=True), "/profile/together/kept"),
+        (of_together(mahalanobis=None), "/profile/together/mahalanobis/kind"),
+        (of_together(reconstruction={**NUMBER, "edges": [1, 0]}), "/profile/together/reconstruction/edges"),
         (of_profile(rows=True), "/profile/rows"),
         (of_profile(columns=[]), "/profile/columns"),
         (of_profile(score=None), "/profile/score"),

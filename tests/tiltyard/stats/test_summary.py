@@ -292,6 +292,40 @@ def test_windows_of_another_profile_are_neither_read_nor_added():
         example() + Summary.empty(other)
 
 
+AXES = {
+    "columns": ["constant", "distance"], "fill": [5.0, 10.0], "mean": [5.0, 12.0], "scale": [1.0, 4.0],
+    "axes": [[0.6, 0.8], [0.8, -0.6]], "variances": [1.5, 0.5], "kept": 1,
+    "reconstruction": {"kind": "number", "edges": [0.0, 1.0, 2.0]},
+    "mahalanobis": {"kind": "number", "edges": [0.0, 1.0, 3.0]},
+}  # fmt: skip
+
+
+def test_a_profile_without_distances_keeps_its_layout():
+    """Windows that were stored before there were any are still read."""
+    assert LAYOUT.digest.hex() == "450fa702df0a7843"
+
+
+def test_distances_are_counted_under_names_that_no_column_has():
+    columns = {**PROFILE["columns"], "~mahalanobis": PROFILE["columns"]["distance"]}
+
+    layout = Layout.of({**PROFILE, "columns": columns, "together": AXES}, ("no", "yes"))
+
+    assert [cells.name for cells in layout.columns][-3:] == [
+        "~mahalanobis",
+        "~reconstruction",
+        "~~mahalanobis",
+    ]
+    assert [cells.distance for cells in layout.columns[-2:]] == ["reconstruction", "mahalanobis"]
+    moved = {**AXES, "mean": [5.0, 12.5]}
+    others = [
+        Layout.of({**PROFILE, "columns": columns, "together": axes}, ("no", "yes")) for axes in (AXES, moved)
+    ]
+    assert layout.digest == others[0].digest != others[1].digest
+    assert layout.columns[-1].is_personal is False
+    personal = Layout.of({**PROFILE, "together": AXES}, ("no", "yes"), personal={"distance"})
+    assert personal.columns[-1].is_personal is True
+
+
 def test_a_window_of_fifty_columns_is_small():
     """A10.2."""
     generator = np.random.default_rng(5)
