@@ -28,6 +28,9 @@ log = logging.getLogger("tiltyard.ingest")
 # Of one chunk: other writers take a shard at most once a transaction, and there are 16.
 TRIES = 12
 
+MOST_HELD = 20_000
+"""Rows that wait to be stored together, and those of one message: spooled messages have thousands each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -56,6 +59,18 @@ class Taken:
     failed: dict[str, Exception]
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Rows that wait to be stored together, by place and id, and the messages that they came in."""
+
+    rows: dict[Place, dict[str, Row]]
+    senders: dict[Place, set[str]]
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.rows.values()))
+
+
 class Ingest:
     """Takes batches of telemetry. `choose` picks a shard."""
 
@@ -80,9 +95,11 @@ class Ingest:
         """Write every row of the batch once. A message fails alone; the others don't wait for it."""
         taken = Taken(0, 0, 0, 0, {})
         spooled: dict[str, str] = {}
-        places: dict[Place, dict[str, Row]] = {}
-        senders: dict[Place, set[str]] = {}
+        held = _Held({}, {})
         for message in messages:
+            if held.size >= MOST_HELD:
+                self._store_all(held, taken)
+                held = _Held({}, {})
             try:
                 rows = rows_of(self._record(message, spooled))
             except Exception as exc:
@@ -94,18 +111,21 @@ class Ingest:
                     continue
                 place = Place(Hour.of(row.model, row.version, row.at), row.digest)
                 # The first of two with one id counts, as it does over batches.
-                places.setdefault(place, {}).setdefault(row.id, row)
-                senders.setdefault(place, set()).add(message.id)
-        for place, of_place in places.items():
-            try:
-                self._store(place, list(of_place.values()), taken)
-            except Exception as exc:
-                log.exception("rows of %s couldn't be counted", place.hour)
-                taken.failed.update(dict.fromkeys(senders[place], exc))
+                held.rows.setdefault(place, {}).setdefault(row.id, row)
+                held.senders.setdefault(place, set()).add(message.id)
+        self._store_all(held, taken)
         for message_id, key in spooled.items():
             if message_id not in taken.failed:
                 self._spool.delete(key)
         return taken
+
+    def _store_all(self, held: _Held, taken: Taken) -> None:
+        for place, of_place in held.rows.items():
+            try:
+                self._store(place, list(of_place.values()), taken)
+            except Exception as exc:
+                log.exception("rows of %s couldn't be counted", place.hour)
+                taken.failed.update(dict.fromkeys(held.senders[place], exc))
 
     def _record(self, message: Message, spooled: dict[str, str]) -> Mapping[str, object]:
         try:

@@ -12,6 +12,7 @@ from production import START, counts, in_lake, run, serving, stored
 
 from app import app
 from chalicelib.lineage.ledger_items import Hour
+from chalicelib.monitoring import ingest
 from chalicelib.monitoring.rows import lines_of
 from chalicelib.serving.telemetry import decode
 from tiltyard.errors import Unavailable
@@ -55,6 +56,18 @@ def test_a_poison_message_comes_again_and_keeps_nobody_waiting(stage):
     assert run([*bad[:3], good, *bad[3:]]) == bad
     assert set(stored(stage.at_hand)) == {"x"}
     assert counts(stage.at_hand).rows == 1
+
+
+def test_a_batch_of_very_many_rows_is_stored_in_parts(stage, monkeypatch):
+    monkeypatch.setattr(ingest, "MOST_HELD", 2)
+    for ids in (["a", "b"], ["b", "c", "d"], ["d"], ["e"]):
+        stage.ask([{"a": 1.0, "b": 2.0}] * len(ids), ids=ids)
+    *first, last = stage.messages()
+
+    assert run([*first, "{}", last]) == ["{}"]
+
+    assert set(stored(stage.at_hand)) == set("abcde")
+    assert counts(stage.at_hand).rows == 5
 
 
 def test_hours_are_counted_apart(stage):
