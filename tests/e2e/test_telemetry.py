@@ -42,7 +42,9 @@ def test_what_was_counted_is_told_by_window(live, champion):
         drift = client.drift(champion, step="hour")
 
     assert set(counted[-1]["columns"]) == {"height", "width"}
-    assert set(drift.windows[-1]["features"]) == {"height", "width", "prediction"}
+    distances = {"~reconstruction", "~mahalanobis"}
+    assert set(drift.windows[-1]["features"]) == {"height", "width", "prediction", *distances}
+    assert set(drift.body["titles"]) == distances
     assert sum(window["rows"] for window in drift.windows) >= 300
 
 
