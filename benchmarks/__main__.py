@@ -11,7 +11,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("serving", "cold_start", "swap", "registry", "record", "drift", "anomaly", "explanations")
+NAMES = (
+    "serving",
+    "cold_start",
+    "swap",
+    "registry",
+    "record",
+    "telemetry",
+    "drift",
+    "anomaly",
+    "explanations",
+)
 FOLDER = Path(__file__).resolve().parent
 
 
