@@ -165,7 +165,7 @@ def measure_memory(report: Report, *, batches: int) -> None:
 
 
 def measure_rate(report: Report, seed: int, *, rows: int) -> None:
-    """Through `predict`, which starts as many of ingest's processes as it takes, then straight into the queue."""
+    """Through `predict`, which starts as many processes of ingest as it takes, then into the queue."""
     generator = np.random.default_rng(seed)
     with stack() as live:
         url = live.up(package_folder(None), variables={}).url

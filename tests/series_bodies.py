@@ -40,6 +40,7 @@ def drift_body(
     *,
     step: str = "day",
     overdispersion: Mapping[str, float | None] | None = None,
+    titles: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Each feature with its verdicts by window; all have as many."""
     count = max(map(len, features.values()), default=0)
@@ -51,6 +52,7 @@ def drift_body(
     return {
         **_about(step),
         "budget": {"alerts_a_year": 0.7, "smallest_effect": 0.02},
+        "titles": dict(titles or {}),
         "overdispersion": {name: (overdispersion or {}).get(name, 1.0) for name in features},
         "windows": windows,
     }

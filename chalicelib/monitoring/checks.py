@@ -77,10 +77,12 @@ def drifted(
     window: Window, of: Sequence[Feature], step: Step, terms: Terms, calibration: Mapping[str, float]
 ) -> Iterator[Found]:
     """Features and predictions that drifted in a window, by more than the smallest effect."""
-    for name, verdict in verdicts(window, of, step, terms.budget, calibration).items():
+    found = verdicts(window, of, step, terms.budget, calibration)
+    for feature in of:
+        verdict = found[feature.name]
         if verdict.state != "drift":
             continue
-        is_prediction = any(feature.name == name and feature.cells is None for feature in of)
+        is_prediction = feature.cells is None
         facts = {
             "scale": step,
             "rows": verdict.rows,
@@ -92,7 +94,14 @@ def drifted(
         severity: Severity = "warning" if verdict.effect >= STRONG else "info"
         if is_prediction:
             severity = "critical" if verdict.effect >= VERY_STRONG else "warning"
-        yield _found(PREDICTION_DRIFT if is_prediction else DRIFT, name, severity, window, facts, step)
+        yield _found(
+            PREDICTION_DRIFT if is_prediction else DRIFT,
+            feature.title or feature.name,
+            severity,
+            window,
+            facts,
+            step,
+        )
 
 
 def slow(
@@ -114,7 +123,7 @@ def slow(
         if is_alarm(state):
             kind = PREDICTION_DRIFT if feature.cells is None else DRIFT
             facts = {"scale": "slow", "rows": window.summary.rows, "evidence": evidence(state)}
-            found.append(_found(kind, feature.name, "info", window, facts, "slow"))
+            found.append(_found(kind, feature.title or feature.name, "info", window, facts, "slow"))
             state = START
         after[feature.name] = state
     return found, after

@@ -170,7 +170,7 @@ def _feature(feature: str, body: Body) -> FeatureDrift:
     held = [place for place, verdict in enumerate(verdicts) if verdict["rows"] and verdict["state"] == state]
     worst = max((p for p in held if effects[p] is not None), key=lambda p: effects[p] or 0.0, default=None)
     return FeatureDrift(
-        feature,
+        body["titles"].get(feature, feature),
         state,
         states,
         sum(states.values()),

@@ -26,6 +26,7 @@ SERIES = {
     "step": "day",
     "known_on": None,
     "budget": {"alerts_a_year": 0.7, "smallest_effect": 0.02},
+    "titles": {},
     "overdispersion": {"carrier": 1.0, "temp": 1.4, "month_day": None},
     "windows": [
         window(
