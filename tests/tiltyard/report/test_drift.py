@@ -6,7 +6,7 @@ import pytest
 from html_document import Document
 from series_bodies import NO_ROWS, drift_body, verdict
 
-from tiltyard.report.drift import drift_section
+from tiltyard.report.drift import drift_section, features
 from tiltyard.report.markup import joined
 from tiltyard.report.wording import counted
 
@@ -136,3 +136,14 @@ def test_hundreds_of_features_and_windows_are_one_table_and_the_first_bars():
     assert section.lead.startswith(f"All {counted(200, 'feature')} drifted in these 40 days")
     assert len(document.tables[TABLE]) == 201
     assert "The first 30 of 200 are shown." in document.words
+
+
+def test_a_distance_is_called_by_its_title():
+    body = drift_body(
+        {"~reconstruction": [verdict("drift", 0.3)]},
+        titles={"~reconstruction": "columns together (reconstruction error)"},
+    )
+
+    (feature,) = features(body)
+
+    assert feature.name == "columns together (reconstruction error)"
