@@ -62,8 +62,10 @@ def read_drift(model: str) -> dict[str, Any]:
     budget = budget_of(at_hand.lineage, version.model)
     counter = counters(at_hand).of(version.model, version.number, version.digest)
     of = features(counter)
-    kept = at_hand.ledger.memory(version.model, version.number)
-    calibration = {} if kept is None else Memory.decode(kept[0]).calibration.get(span.step, {})
+    kept = at_hand.ledger.memory(version.model)
+    memory = None if kept is None else Memory.decode(kept[0])
+    is_of_it = memory is not None and memory.version == version.number
+    calibration = memory.calibration.get(span.step, {}) if memory is not None and is_of_it else {}
     if not calibration:
         # The watch hasn't come to it, or the version never reigned.
         begun = first_reign(at_hand.lineage, version) or version.registered_at

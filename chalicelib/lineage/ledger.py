@@ -239,15 +239,15 @@ class TableLedger:
         item = self._table.get(shapes.beat_key(function))
         return None if item is None else Beat(time_of(item["at"]), item["lag_s"])
 
-    def memory(self, model: str, version: int) -> tuple[bytes, int] | None:
-        """What the watch remembers of a version, and the revision that `put_memory` asks for."""
-        item = self._table.get(shapes.memory_key(model, version))
+    def memory(self, model: str) -> tuple[bytes, int] | None:
+        """What the watch remembers of a model, and the revision that `put_memory` asks for."""
+        item = self._table.get(shapes.memory_key(model))
         return None if item is None else (item["content"], item["revision"])
 
-    def put_memory(self, model: str, version: int, content: bytes, revision: int) -> bool:
+    def put_memory(self, model: str, content: bytes, revision: int) -> bool:
         """Whether it still was at `revision` (0: there was none)."""
         condition: Condition = AtRevision(revision) if revision else Absent()
-        item = shapes.memory_item(model, version, content, revision + 1)
+        item = shapes.memory_item(model, content, revision + 1)
         try:
             self._table.transact([PutItem(item, condition)])
         except LostRace:

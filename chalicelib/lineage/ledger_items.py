@@ -11,7 +11,7 @@ pk                         sk                           what
 ``HOUR#2026-02-01T06``     ``m#000003``                 that a version has rows of this hour
 ``BEAT#ingest``            ``BEAT``                     when ingest last counted, and how old that was
 ``WATCH``                  ``CURSOR``                   the first hour that isn't closed yet
-``WATCH#m#000003``         ``MEMORY``                   what the watch remembers of a version
+``WATCH#m``                ``MEMORY``                   what the watch remembers of a model
 =========================  ===========================  ============================================
 
 Sparse indexes: `cohort` (``cpk`` = ``C#m#day#s``, s of 32 by subject or id, so that a
@@ -238,12 +238,12 @@ def beat_item(function: str, at: datetime, lag_s: int) -> Item:
     return {"pk": key.pk, "sk": key.sk, "kind": "beat", "at": text_of(at), "lag_s": lag_s}
 
 
-def memory_key(model: str, version: int) -> Key:
-    return Key(f"WATCH#{model}#{version:06d}", "MEMORY")
+def memory_key(model: str) -> Key:
+    return Key(f"WATCH#{model}", "MEMORY")
 
 
-def memory_item(model: str, version: int, content: bytes, revision: int) -> Item:
-    key = memory_key(model, version)
+def memory_item(model: str, content: bytes, revision: int) -> Item:
+    key = memory_key(model)
     return {"pk": key.pk, "sk": key.sk, "kind": "memory", "content": content, "revision": revision}
 
 

@@ -219,6 +219,11 @@ def outcome(memory: Memory, found: Sequence[Found], *, end: datetime, rows: int)
     return Outcome(tuple(news), tuple(over), replace(memory, checked=end, flags=flags))
 
 
+def of_former(memory: Memory) -> tuple[str, ...]:
+    """The kinds that were about a version that reigns no more: all but how many rows come, and when."""
+    return tuple(sorted(memory.flags.keys() & {DRIFT, PREDICTION_DRIFT, QUALITY}))
+
+
 def remembered(volumes: Sequence[int], rows: int, *, gap: int) -> tuple[int, ...]:
     """The volumes after an hour of `rows` rows and, before it, `gap` hours without any."""
     return (*volumes, *([0] * min(gap, VOLUMES)), rows)[-VOLUMES:]

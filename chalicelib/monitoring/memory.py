@@ -1,9 +1,10 @@
-"""What the watch remembers of a version between two hours, as one small document."""
+"""What the watch remembers of a model between two hours, as one small document."""
 
 from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,15 +30,16 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of a version that reigns or reigned.
+    """Of a model whose champion is `version`.
 
     `checked` is the end of the last hour that was checked (None: none was yet);
-    `begun` when the version first was seen to reign. `calibration` is each feature's
+    `begun` when the version's reign began. `calibration` is each feature's
     overdispersion by scale, `detectors` their e-detectors' states by feature,
     `volumes` the rows of the hours before `checked`, oldest first, `flags` what was
     found wrong and isn't over, by kind and subject.
     """
 
+    version: int
     begun: datetime
     checked: datetime | None = None
     calibration: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -45,10 +47,17 @@ class Memory:
     volumes: tuple[int, ...] = ()
     flags: Mapping[str, Mapping[str, Flag]] = field(default_factory=dict)
 
+    def of_reign(self, version: int, begun: datetime) -> Memory:
+        """What stays when another version reigns: how many rows the model has, and what is alerted of it."""
+        if version == self.version:
+            return self
+        return Memory(version, begun, self.checked, volumes=self.volumes, flags=self.flags)
+
     def encode(self) -> bytes:
         """Equal memories have equal bytes; floats come back to the bit."""
         document = {
             "format": FORMAT,
+            "version": self.version,
             "begun": text_of(self.begun),
             "checked": None if self.checked is None else text_of(self.checked),
             "calibration": self.calibration,
@@ -61,18 +70,20 @@ class Memory:
                 for kind, flags in self.flags.items()
             },
         }
-        return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return zlib.compress(text.encode(), 9)
 
     @classmethod
     def decode(cls, content: bytes) -> Memory:
         """Read what `encode` wrote; raises `IntegrityError` for anything else."""
         try:
-            found: dict[str, Any] = json.loads(content)
+            found: dict[str, Any] = json.loads(zlib.decompress(content))
             if found["format"] != FORMAT:
                 raise IntegrityError(
                     f"the watch's memory has format {found['format']}; this one reads {FORMAT}"
                 )
             return cls(
+                version=found["version"],
                 begun=time_of(found["begun"]),
                 checked=None if found["checked"] is None else time_of(found["checked"]),
                 calibration=found["calibration"],
@@ -86,5 +97,5 @@ class Memory:
                     for kind, flags in found["flags"].items()
                 },
             )
-        except (ValueError, KeyError, TypeError, IndexError) as exc:
+        except (zlib.error, ValueError, KeyError, TypeError, IndexError) as exc:
             raise IntegrityError("the watch's memory isn't what was written") from exc

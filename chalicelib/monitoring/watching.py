@@ -59,7 +59,7 @@ class Watch:
         before = (hour for back in BACK for hour in self._ledger.waiting(start - back))
         for model in sorted({hour.model for hour in (*hours, *before)}):
             try:
-                self._check(model, start)
+                self._check(model, start, [hour.version for hour in hours if hour.model == model])
             except (Unavailable, LostRace):
                 raise  # a store was away, or another watch is at work: the hour is checked again
             except Exception as exc:
@@ -67,7 +67,7 @@ class Watch:
                 log.exception("the check of %s at %s failed", model, start)
                 self.failed[model] = f"{type(exc).__name__}: {exc}"
 
-    def _check(self, model: str, start: datetime) -> None:
+    def _check(self, model: str, start: datetime, versions: Sequence[int]) -> None:
         end = start + HOUR
         reign = self._lineage.reign_at(model, end)
         if reign is None:
@@ -75,20 +75,39 @@ class Watch:
         version = self._lineage.version(model, reign.version)
         if version is None:
             raise TiltyardError(f"version {reign.version} of {model} reigned and isn't there")
-        memory, revision = self._remembered(version, reign.started_at)
+        kept = self._ledger.memory(model)
+        memory = Memory(version.number, reign.started_at) if kept is None else Memory.decode(kept[0])
         if memory.checked is not None and memory.checked >= end:
             return
+        if memory.version != version.number:
+            # What was wrong with the former champion's rows is judged anew, by the new one's reference.
+            ended = checks.of_former(memory)
+            self._alarms.recover(model, ended)
+            flags = {kind: flags for kind, flags in memory.flags.items() if kind not in ended}
+            memory = replace(memory.of_reign(version.number, reign.started_at), flags=flags)
         counter = self._counters.of(model, version.number, version.digest)
         of, terms = features(counter), terms_of(self._lineage, model)
         memory = self._calibrated(memory, counter, of, version, end)
-        found, memory = self._found(memory, counter, of, version, terms, start)
+        others = sum(self._rows(model, number, start) for number in versions if number != version.number)
+        found, memory = self._found(memory, counter, of, version, terms, start, others=others)
         rows = memory.volumes[-1]
         outcome = checks.outcome(memory, found, end=end, rows=rows)
         if outcome.news:
             self._alarms.raise_found(model, outcome.news, version=version.number, runbook=terms.runbook)
         if outcome.over:
             self._alarms.recover(model, outcome.over)
-        self._keep(version, outcome.memory, revision)
+        revision = 0 if kept is None else kept[1]
+        if not self._ledger.put_memory(model, outcome.memory.encode(), revision):
+            raise LostRace(f"another watch checked {model} meanwhile")
+
+    def _rows(self, model: str, number: int, start: datetime) -> int:
+        """The rows of an hour that another version answered: there was a swap, or an alias has its own."""
+        version = self._lineage.version(model, number)
+        if version is None:
+            return 0
+        counter = self._counters.of(model, number, version.digest)
+        (window,) = windows(self._ledger, counter, model, number, Span(start, start + HOUR, "hour"))
+        return window.summary.rows
 
     def _found(
         self,
@@ -98,8 +117,10 @@ class Watch:
         version: Version,
         terms: Terms,
         start: datetime,
+        *,
+        others: int,
     ) -> tuple[list[Found], Memory]:
-        """All that the windows show which end with this hour."""
+        """All that the windows show which end with this hour; `others` are rows of other versions in it."""
         end, found = start + HOUR, list[Found]()
         for step in STEPS:
             if floor(end, step) != end:
@@ -114,18 +135,16 @@ class Watch:
                 found += checks.untimely(window, step, terms)
             if step == "hour":
                 memory, of_hour = _hourly(
-                    memory, window, of, phi, terms, told={each.finding.subject for each in found}
+                    memory,
+                    window,
+                    of,
+                    phi,
+                    terms,
+                    others=others,
+                    told={each.finding.subject for each in found},
                 )
                 found += of_hour
         return found, memory
-
-    def _remembered(self, version: Version, begun: datetime) -> tuple[Memory, int]:
-        kept = self._ledger.memory(version.model, version.number)
-        return (Memory(begun), 0) if kept is None else (Memory.decode(kept[0]), kept[1])
-
-    def _keep(self, version: Version, memory: Memory, revision: int) -> None:
-        if not self._ledger.put_memory(version.model, version.number, memory.encode(), revision):
-            raise LostRace(f"another watch checked {version.model} meanwhile")
 
     def _calibrated(
         self, memory: Memory, counter: Counter, of: Sequence[Feature], version: Version, end: datetime
@@ -163,14 +182,15 @@ def _hourly(
     phi: Mapping[str, float],
     terms: Terms,
     *,
+    others: int,
     told: Set[str],
 ) -> tuple[Memory, list[Found]]:
     """What follows from the hours before: slow drift, and how many rows there used to be."""
-    rows = window.summary.rows
+    rows = window.summary.rows + others
     gap = 0 if memory.checked is None else max(0, round((window.start - memory.checked) / HOUR))
     found = list(checks.flow(rows, checks.same_hours(memory.volumes, gap=gap), window, terms))
     detectors: Mapping[str, tuple[float, ...]] = memory.detectors
-    if rows:
+    if window.summary.rows:
         moved, detectors = checks.slow(window, of, phi, memory.detectors)
         # What this hour shows by itself needs no second witness.
         found += [each for each in moved if each.finding.subject not in told]

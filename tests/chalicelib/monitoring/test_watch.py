@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import zlib
 from datetime import timedelta
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from bundles import profiled_bundle
 from chalice.test import Client
 from fakes import token_of
 from production import NOW, run
@@ -259,7 +261,7 @@ def test_clocks_ahead_of_ours_are_told(life):
 
 def test_what_is_remembered_comes_back_to_the_bit(life):
     life.live(12)
-    content, _ = life.stage.at_hand.ledger.memory("delays", 1)
+    content, _ = life.stage.at_hand.ledger.memory("delays")
 
     memory = Memory.decode(content)
 
@@ -268,8 +270,36 @@ def test_what_is_remembered_comes_back_to_the_bit(life):
     assert set(memory.calibration) == {"hour"}
     with pytest.raises(IntegrityError):
         Memory.decode(content[:-1])
+    other = zlib.compress(zlib.decompress(content).replace(b'"format":1', b'"format":2'))
     with pytest.raises(IntegrityError, match="format 2"):
-        Memory.decode(content.replace(b'"format":1', b'"format":2'))
+        Memory.decode(other)
+
+
+def test_a_swap_ends_what_was_about_the_former_champion_and_is_no_silence(life):
+    life.live(24 * 7)
+    life.live(1, high=0.95)
+    assert [alert["kind"] for alert in life.alerts("")] == ["feature-drift"]
+
+    stage = life.stage
+    bundle = profiled_bundle((0.4, -0.25))
+    stage.at_hand.upload(bundle)
+    path = "/v1/models/delays"
+    stage.gateway.call("POST", f"{path}/versions", {"manifest": bundle.manifest}, token=stage.token)
+    stage.at_hand.accept("delays", 2)
+    # Rows of the first half hour are the former champion's, and none come after the swap.
+    stage.at_hand.now = START + life.hour * HOUR + timedelta(minutes=10)
+    stage.ask(rows_like_the_reference(life.generator, 200))
+    assert run(stage.messages()) == []
+    swapped = stage.gateway.call(
+        "POST", f"{path}/promote", {"version": 2, "reason": "better"}, token=stage.token
+    )
+    assert swapped.status == 200, swapped.body
+    life.live(1, rows=0)
+
+    assert life.alerts("") == []
+    memory = Memory.decode(stage.at_hand.ledger.memory("delays")[0])
+    assert (memory.version, len(memory.volumes), memory.volumes[-1]) == (2, 24 * 7 + 2, 200)
+    assert memory.calibration == {}
 
 
 def test_requests_for_a_version_by_number_wake_nobody(life):
