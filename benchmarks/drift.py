@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.flights_drift import measure_flights
 from benchmarks.report import Figure, Report, best_cpu_us, options
 from chalicelib.monitoring.checks import CALM
 from tiltyard.contract.features import FeatureSpec
@@ -38,6 +39,7 @@ HOURS = 8736
 """52 weeks, so that every scale sees whole windows."""
 
 Counts = NDArray[np.int64]
+KNOWN = drift.Dispersion()
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def main() -> None:
     measure_flips(report, generator, references=10 if chosen.quick else 100)
     measure_merging(report, generator)
     measure_cost(report, generator)
+    measure_flights(report, is_quick=chosen.quick)
     raise SystemExit(report.finish())
 
 
@@ -143,7 +146,7 @@ def measure_delay(report: Report, generator: np.random.Generator, *, runs: int) 
             for scale in ("hour", "day"):
                 width = SCALES[scale]
                 windows = summed(shifted, width)
-                for place in _suspects(reference, windows, scale, 1.0):
+                for place in _suspects(reference, windows, scale, KNOWN):
                     if judged(reference, windows[place].tolist(), scale) == "drift":
                         found.append((place + 1) * width - 1)
                         break
@@ -296,7 +299,7 @@ def measure_cost(report: Report, generator: np.random.Generator) -> None:
                         compared_counts(cells, day.cells[cells.name]),
                         scale=scale,
                         budget=BUDGET,
-                        overdispersion=1.0,
+                        overdispersion=drift.Dispersion(df=19 * 700),
                         places=reference.places,
                     )
 
@@ -321,13 +324,13 @@ def paged(
     reference: Reference,
     hours: Counts,
     generator: np.random.Generator,
-    phis: dict[Scale, float] | None = None,
+    phis: dict[Scale, drift.Dispersion] | None = None,
 ) -> list[bool]:
     """Which windows of a year page, over the three scales."""
     found = []
     for scale, width in SCALES.items():
         windows = summed(hours, width)
-        phi = 1.0 if phis is None else phis[scale]
+        phi = drift.Dispersion() if phis is None else phis[scale]
         suspects = _suspects(reference, windows, scale, phi)
         usual = np.setdiff1d(generator.choice(len(windows), size=3), suspects)
         for place in suspects:
@@ -367,11 +370,13 @@ def alerts_of(alarms: Sequence[int]) -> int:
     return sum(gap >= calm for gap in gaps) + bool(alarms)
 
 
-def judged(reference: Reference, counts: Sequence[int], scale: Scale, phi: float = 1.0) -> str:
+def judged(reference: Reference, counts: Sequence[int], scale: Scale, phi: drift.Dispersion = KNOWN) -> str:
     return verdict_of(reference, counts, scale, phi).state
 
 
-def verdict_of(reference: Reference, counts: Sequence[int], scale: Scale, phi: float = 1.0) -> Verdict:
+def verdict_of(
+    reference: Reference, counts: Sequence[int], scale: Scale, phi: drift.Dispersion = KNOWN
+) -> Verdict:
     return judge(
         reference.counts,
         counts,
@@ -382,7 +387,7 @@ def verdict_of(reference: Reference, counts: Sequence[int], scale: Scale, phi: f
     )
 
 
-def _suspects(reference: Reference, windows: Counts, scale: Scale, phi: float) -> NDArray[np.intp]:
+def _suspects(reference: Reference, windows: Counts, scale: Scale, phi: drift.Dispersion) -> NDArray[np.intp]:
     """Windows whose chi-square or z comes within a tenth of what pages."""
     r = np.array(reference.counts, float)
     c = windows.astype(float)
@@ -398,8 +403,8 @@ def _suspects(reference: Reference, windows: Counts, scale: Scale, phi: float) -
     p = BUDGET.p_value(scale)
     # Empty cells take degrees of freedom: by as many as the window could lack.
     df = (either > 0).sum(axis=1).min() - 1
-    near = (chi / phi > 0.9 * chi2_isf(p, max(1, df))) | (
-        np.abs(z) / math.sqrt(phi) > 0.9 * normal_isf(p / 2)
+    near = (chi / phi.phi > 0.9 * chi2_isf(p, max(1, df))) | (
+        np.abs(z) / math.sqrt(phi.phi) > 0.9 * normal_isf(p / 2)
     )
     return np.flatnonzero(near)
 

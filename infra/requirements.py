@@ -29,6 +29,7 @@ ROOTS = (
     "pydantic",
     "pyjwt",
     "rfc8785",
+    "tzdata",
 )
 
 # In the lock because something else asks for an extra (`botocore[crt]`).

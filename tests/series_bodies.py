@@ -28,7 +28,9 @@ def verdict(
         "kolmogorov_smirnov": None,
         "wasserstein": None,
         "threshold": 0.0003,
+        "overdispersion": 1.0,
         "is_scaled": False,
+        "is_seasonal": False,
     }
 
 

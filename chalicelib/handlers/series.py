@@ -19,7 +19,6 @@ from tiltyard.errors import MalformedRequest, NotFound
 if TYPE_CHECKING:
     from chalicelib.lineage.records import Version
     from chalicelib.monitoring.series import Span, Window
-    from tiltyard.stats.budget import Verdict
 
 bp = Blueprint(__name__)
 
@@ -70,29 +69,29 @@ def read_drift(model: str) -> dict[str, Any]:
         # The watch hasn't come to it, or the version never reigned.
         begun = first_reign(at_hand.lineage, version) or version.registered_at
         calibration = calibrate(at_hand.ledger, counter, of, version.model, version.number, span.step, begun)
-    found = windows(at_hand.ledger, counter, version.model, version.number, span)
+    found = [
+        (window, verdicts(window, of, span.step, budget, calibration))
+        for window in windows(at_hand.ledger, counter, version.model, version.number, span)
+    ]
+    latest = {
+        name: said.overdispersion
+        for _, of_window in found
+        for name, said in of_window.items()
+        if said.overdispersion is not None
+    }
     return {
         **_about(version, span),
         "budget": {"alerts_a_year": budget.alerts_a_year, "smallest_effect": budget.smallest_effect},
         "titles": {feature.name: feature.title for feature in of if feature.title is not None},
-        "overdispersion": {feature.name: calibration.get(feature.name) for feature in of},
+        "overdispersion": {feature.name: latest.get(feature.name) for feature in of},
         "windows": [
             {
                 **_window(window),
-                "features": {
-                    name: _verdict(verdict)
-                    for name, verdict in verdicts(window, of, span.step, budget, calibration).items()
-                },
+                "features": {name: asdict(verdict) for name, verdict in of_window.items()},
             }
-            for window in found
+            for window, of_window in found
         ],
     }
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    said = asdict(verdict)
-    del said["overdispersion"]  # one a feature, told once
-    return said
 
 
 def _about(version: Version, span: Span) -> dict[str, Any]:

@@ -54,7 +54,9 @@ class Verdict(Schema):
     kolmogorov_smirnov: float | None
     wasserstein: float | None = Field(description="In the column's unit")
     threshold: float = Field(description="The p-value that both tests are held against")
+    overdispersion: float | None = Field(description="That the tests allowed for, at so many rows")
     is_scaled: bool
+    is_seasonal: bool = Field(description="Held against the same hours of the week alone")
 
 
 class DriftWindow(Window):
@@ -80,7 +82,9 @@ class _Series(Schema):
 class Drift(_Series):
     budget: DriftBudget
     titles: dict[str, str] = Field(description="Of the features that are distances of columns together")
-    overdispersion: dict[str, float | None] = Field(description="By feature; null until calibrated")
+    overdispersion: dict[str, float | None] = Field(
+        description="By feature, of the latest window that has one"
+    )
     windows: list[DriftWindow]
 
 

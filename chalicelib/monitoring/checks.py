@@ -14,7 +14,7 @@ from typing import Any
 
 from chalicelib.lineage.alerts import Severity, rank
 from chalicelib.monitoring.counting import Counter
-from chalicelib.monitoring.drifting import Feature, counts_of, verdicts
+from chalicelib.monitoring.drifting import Feature, alike, calibrated, counts_of, verdicts
 from chalicelib.monitoring.memory import VOLUMES, Flag, Memory
 from chalicelib.monitoring.quality import ColumnQuality, quality
 from chalicelib.monitoring.series import Step, Window
@@ -22,6 +22,7 @@ from chalicelib.triage.rules import Finding
 from tiltyard.audit.entry import canonical_time
 from tiltyard.stats.budget import MAX_OVERDISPERSION, Budget
 from tiltyard.stats.detector import START, Detector, evidence, is_alarm
+from tiltyard.stats.drift import Dispersion
 from tiltyard.stats.layout import NumberCells, compared_counts
 from tiltyard.stats.shares import burst_p, constant_p, excess_p, silence_p
 
@@ -74,7 +75,7 @@ class Outcome:
 
 
 def drifted(
-    window: Window, of: Sequence[Feature], step: Step, terms: Terms, calibration: Mapping[str, float]
+    window: Window, of: Sequence[Feature], step: Step, terms: Terms, calibration: Mapping[str, Dispersion]
 ) -> Iterator[Found]:
     """Features and predictions that drifted in a window, by more than the smallest effect."""
     found = verdicts(window, of, step, terms.budget, calibration)
@@ -107,19 +108,23 @@ def drifted(
 def slow(
     window: Window,
     of: Sequence[Feature],
-    calibration: Mapping[str, float],
+    calibration: Mapping[str, Dispersion],
     states: Mapping[str, tuple[float, ...]],
 ) -> tuple[list[Found], dict[str, tuple[float, ...]]]:
     """Drift that no single hour shows, and the detectors' states after this one."""
     found, after = [], dict(states)
     for feature in of:
-        phi = calibration.get(feature.name)
-        if feature.places is None or feature.is_calendar or phi is None or phi > MAX_OVERDISPERSION:
+        if feature.places is None or feature.is_calendar:
+            continue
+        counts = counts_of(feature, window.summary)
+        said = calibrated(feature, "hour", sum(counts), calibration)
+        # It adds up hours of day and night, so it takes hours that are alike.
+        if said is None or said.is_seasonal or said.dispersion.phi > MAX_OVERDISPERSION:
             continue
         detector = Detector.of(feature.reference, feature.places)
         if detector is None:
             continue
-        state = detector.step(states.get(feature.name, START), counts_of(feature, window.summary), phi)
+        state = detector.step(states.get(feature.name, START), counts, said.dispersion.phi)
         if is_alarm(state):
             kind = PREDICTION_DRIFT if feature.cells is None else DRIFT
             facts = {"scale": "slow", "rows": window.summary.rows, "evidence": evidence(state)}
@@ -130,7 +135,12 @@ def slow(
 
 
 def spoilt(
-    window: Window, counter: Counter, step: Step, terms: Terms, calibration: Mapping[str, float]
+    window: Window,
+    counter: Counter,
+    of: Sequence[Feature],
+    step: Step,
+    terms: Terms,
+    calibration: Mapping[str, Dispersion],
 ) -> Iterator[Found]:
     """Columns whose values are missing, unseen, out of range, of another type or all the same.
 
@@ -139,9 +149,12 @@ def spoilt(
     """
     limit = terms.budget.p_value(step)
     calendar = {column.name for column in counter.signature.columns if column.role == "calendar"}
+    features = {feature.name: feature for feature in of}
     for name, column in quality(window.summary).columns.items():
-        phi = calibration.get(name)
-        if phi is None or not column.rows:
+        if not column.rows:
+            continue
+        phi = alike(features[name], step, column.rows, calibration)
+        if phi is None:
             continue
         reference = counter.reference(name)
         held_out = sum(reference)

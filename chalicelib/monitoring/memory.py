@@ -14,8 +14,11 @@ from chalicelib.lineage.alerts import Severity
 from chalicelib.lineage.items import text_of, time_of
 from tiltyard.errors import IntegrityError
 from tiltyard.stats.detector import State
+from tiltyard.stats.drift import Dispersion
 
-FORMAT = 1
+FORMAT = 2
+FORMER = 1
+"""Without the calibration's degrees of freedom; it is calibrated anew."""
 # Hours whose numbers of rows are kept: four weeks.
 VOLUMES = 28 * 24
 
@@ -42,7 +45,7 @@ class Memory:
     version: int
     begun: datetime
     checked: datetime | None = None
-    calibration: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    calibration: Mapping[str, Mapping[str, Dispersion]] = field(default_factory=dict)
     detectors: Mapping[str, State] = field(default_factory=dict)
     volumes: tuple[int, ...] = ()
     flags: Mapping[str, Mapping[str, Flag]] = field(default_factory=dict)
@@ -60,7 +63,12 @@ class Memory:
             "version": self.version,
             "begun": text_of(self.begun),
             "checked": None if self.checked is None else text_of(self.checked),
-            "calibration": self.calibration,
+            "calibration": {
+                step: {
+                    name: [said.phi, None if math.isinf(said.df) else said.df] for name, said in of.items()
+                }
+                for step, of in self.calibration.items()
+            },
             "detectors": {
                 name: [None if math.isinf(x) else x for x in state] for name, state in self.detectors.items()
             },
@@ -78,7 +86,7 @@ class Memory:
         """Read what `encode` wrote; raises `IntegrityError` for anything else."""
         try:
             found: dict[str, Any] = json.loads(zlib.decompress(content))
-            if found["format"] != FORMAT:
+            if found["format"] not in {FORMAT, FORMER}:
                 raise IntegrityError(
                     f"the watch's memory has format {found['format']}; this one reads {FORMAT}"
                 )
@@ -86,7 +94,14 @@ class Memory:
                 version=found["version"],
                 begun=time_of(found["begun"]),
                 checked=None if found["checked"] is None else time_of(found["checked"]),
-                calibration=found["calibration"],
+                calibration={
+                    step: {
+                        name: Dispersion(phi, math.inf if df is None else df)
+                        for name, (phi, df) in of.items()
+                    }
+                    for step, of in found["calibration"].items()
+                    if found["format"] == FORMAT
+                },
                 detectors={
                     name: tuple(-math.inf if x is None else float(x) for x in state)
                     for name, state in found["detectors"].items()

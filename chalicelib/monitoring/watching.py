@@ -27,6 +27,7 @@ from chalicelib.triage.rules import Finding
 from tiltyard.errors import LostRace, TiltyardError, Unavailable
 from tiltyard.runtime.policy import Monitoring, parse
 from tiltyard.stats.budget import Budget
+from tiltyard.stats.drift import Dispersion
 
 log = logging.getLogger("tiltyard.watch")
 
@@ -131,7 +132,7 @@ class Watch:
             phi = memory.calibration.get(step, {})
             if window.summary.rows:
                 found += checks.drifted(window, of, step, terms, phi)
-                found += checks.spoilt(window, counter, step, terms, phi)
+                found += checks.spoilt(window, counter, of, step, terms, phi)
                 found += checks.untimely(window, step, terms)
             if step == "hour":
                 memory, of_hour = _hourly(
@@ -179,7 +180,7 @@ def _hourly(
     memory: Memory,
     window: Window,
     of: Sequence[Feature],
-    phi: Mapping[str, float],
+    phi: Mapping[str, Dispersion],
     terms: Terms,
     *,
     others: int,

@@ -13,7 +13,7 @@ import click
 from tiltyard.cli.output import Instant, client, connected, progress, show, show_all
 from tiltyard.client.series import Step
 from tiltyard.errors import InvalidInput
-from tiltyard.report.drift import FeatureDrift, features
+from tiltyard.report.drift import FeatureDrift, features, strong
 from tiltyard.report.monitoring import monitoring_page
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -87,8 +87,15 @@ def show_drift(
         f"At most {budget['alerts_a_year']:g} false alerts a feature and year; "
         f"effects below {budget['smallest_effect']:g} are small."
     )
-    table = [_row(feature) for feature in features(found.body)]
-    show_all(table, ["feature", "drift", "state", "largest", "shift", "windows"], as_json=False)
+    of = features(found.body)
+    show_all(
+        [_row(feature) for feature in of],
+        ["feature", "drift", "state", "largest", "shift", "windows"],
+        as_json=False,
+    )
+    named = [feature.name for feature in strong(of)]
+    if named:
+        progress(f"Strongly drifted, though no test could judge it: {', '.join(named)}.")
 
 
 @drift.command("report")

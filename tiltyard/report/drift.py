@@ -17,6 +17,8 @@ PREDICTION = "prediction"
 # Verdicts by how much they ask of a reader.
 STATES = ("drift", "small", "steady", "not tested", "uncalibrated", "too few rows")
 _JUDGED = ("drift", "small", "steady")
+STRONG = 0.25
+"""An effect from which on what couldn't be judged is named all the same (Siddiqi 2006: a large shift)."""
 
 _MEANINGS = {
     "drift": "The rows differ from registration's by more than chance explains, and by enough to matter.",
@@ -24,7 +26,8 @@ _MEANINGS = {
     "steady": "No difference that chance couldn't explain.",
     "not tested": (
         "Either the column follows the calendar (a month, a weekday), so that only whole weeks are compared, "
-        "or its windows differ so much among themselves that a comparison would say nothing."
+        "or its windows differ so much among themselves that a test would say nothing; one whose effect is "
+        "0.25 and more is named all the same."
     ),
     "uncalibrated": (
         "The model hasn't reigned for 8 windows of this length yet. How much windows differ by themselves "
@@ -60,6 +63,9 @@ _FIGURES = (
     ),
     ("Rows", "How many rows the worst window had."),
 )
+
+
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +161,26 @@ def summary(of: Sequence[FeatureDrift], windows: Sequence[Body], step: str) -> s
         )
     unjudged = len(of) - len(judged)
     if unjudged:
-        said.append(f"{counted(unjudged, 'feature')} could not be judged.")
+        said.append(f"{counted(unjudged, 'feature')} could not be judged{_but_strong(of)}.")
     return " ".join(said)
+
+
+def strong(of: Sequence[FeatureDrift]) -> list[FeatureDrift]:
+    """What couldn't be judged and is very different from registration all the same, the most so first."""
+    found = [
+        feature
+        for feature in of
+        if feature.state not in _JUDGED and feature.effect is not None and feature.effect >= STRONG
+    ]
+    return sorted(found, key=lambda feature: -(feature.effect or 0.0))
+
+
+def _but_strong(of: Sequence[FeatureDrift]) -> str:
+    names = [feature.name for feature in strong(of)]
+    if not names:
+        return ""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f", of which {', '.join(names[:_MOST_NAMED])}{more} drifted strongly"
 
 
 def _feature(feature: str, body: Body) -> FeatureDrift:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import rfc8785
@@ -28,6 +29,8 @@ from tiltyard.runtime.bundle import (
 )
 from tiltyard.runtime.parity import ParityRule
 from tiltyard.runtime.reference import Reference
+from tiltyard.stats.layout import score_groups
+from tiltyard.stats.seasons import HOURS_A_WEEK, LENGTHS
 from tiltyard.stats.together import DISTANCES, MOST_COLUMNS
 
 PROFILE_FORMAT = 1
@@ -119,6 +122,56 @@ def check_profile(profile: Mapping[str, Any], signature: Signature) -> None:
         counted = {name for name, column in columns.items() if column["kind"] == "number"}
         numeric = {column.name for column in signature.inputs if column.type in ("number", "integer")}
         _check_together(profile["together"], counted & numeric)
+    if "seasons" in profile:
+        _check_seasons(profile["seasons"], profile)
+
+
+def _check_seasons(document: object, profile: Mapping[str, Any]) -> None:
+    where = "/profile/seasons"
+    if not isinstance(document, dict):
+        raise _invalid(where, "must be an object")
+    try:
+        ZoneInfo(document["zone"])
+    except (KeyError, TypeError, ValueError, OSError) as exc:  # ZoneInfoNotFoundError is a KeyError
+        raise _invalid(f"{where}/zone", "must be the name of a time zone") from exc
+    together = {kind: profile["together"][kind] for kind in DISTANCES} if "together" in profile else {}
+    for part, counted in (("columns", profile["columns"]), ("together", together)):
+        found = document.get(part)
+        if not isinstance(found, dict) or set(found) != set(counted):
+            raise _invalid(f"{where}/{part}", "must say something of each that is counted, and of no other")
+        for name, column in counted.items():
+            is_number = column["kind"] == "number"
+            size = max(1, len(column["edges"]) - 1) + 1 if is_number else len(column["levels"]) + 2
+            _check_season(found[name], size, f"{where}/{part}/{_token(name)}")
+    edges = profile["score"].get("edges", [])
+    _check_season(document.get("score"), len(score_groups(max(0, len(edges) - 1))), f"{where}/score")
+
+
+def _check_season(document: object, size: int, where: str) -> None:
+    if not isinstance(document, dict):
+        raise _invalid(where, "must be an object")
+    hours = document.get("hours")
+    if not isinstance(hours, list) or len(hours) not in (0, HOURS_A_WEEK):
+        raise _invalid(f"{where}/hours", f"must hold counts of {HOURS_A_WEEK} hours, or of none")
+    for counts in hours:
+        if not isinstance(counts, list) or len(counts) not in (0, size) or not all(map(_is_count, counts)):
+            raise _invalid(f"{where}/hours", f"must hold {size} whole numbers an hour, or none")
+    for scale in LENGTHS.keys() & document.keys():
+        said = document[scale]
+        if not isinstance(said, dict) or not _are_numbers([said.get("rows")], 1) or said["rows"] <= 0:
+            raise _invalid(f"{where}/{scale}/rows", "must be a number above zero")
+        _check_dispersion(said.get("plain"), f"{where}/{scale}/plain")
+        if said.get("seasonal") is not None:
+            _check_dispersion(said["seasonal"], f"{where}/{scale}/seasonal")
+            if not hours:
+                raise _invalid(f"{where}/{scale}/seasonal", "must be null without counts by the hour")
+
+
+def _check_dispersion(pair: object, where: str) -> None:
+    if not isinstance(pair, list) or len(pair) != 2 or not _are_numbers(pair[:1], 1) or pair[0] < 1:
+        raise _invalid(where, "must hold an overdispersion, 1 at least, and its degrees of freedom")
+    if pair[1] is not None and (not _is_count(pair[1]) or not pair[1]):
+        raise _invalid(where, "must have degrees of freedom above zero, or null")
 
 
 def _check_together(document: object, numeric: set[str]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tiltyard.stats import drift
-from tiltyard.stats.tails import binomial_sf, chi2_sf, normal_sf
+from tiltyard.stats.drift import Dispersion
+from tiltyard.stats.tails import binomial_sf, f_sf, t_sf
 
 Scale = Literal["hour", "day", "week"]
 State = Literal["steady", "drift", "small", "too few rows", "uncalibrated", "not tested"]
@@ -43,7 +44,8 @@ class Verdict:
 
     `effect` is the PSI beyond noise, `shift` the mean's move in standard deviations
     (None where cells have no order), `threshold` the p-value that both tests are held
-    against. `is_scaled` says that counts were brought down to the reference's size.
+    against. `is_scaled` says that counts were brought down to the reference's size,
+    `is_seasonal` that the reference is of the same hours of the week.
     """
 
     state: State
@@ -62,6 +64,7 @@ class Verdict:
     threshold: float = 0.0
     overdispersion: float | None = None
     is_scaled: bool = False
+    is_seasonal: bool = False
 
 
 def judge(
@@ -70,22 +73,26 @@ def judge(
     *,
     scale: Scale,
     budget: Budget,
-    overdispersion: float | None,
+    overdispersion: Dispersion | None,
     places: Sequence[float] | None = None,
     is_tested: bool = True,
+    is_seasonal: bool = False,
 ) -> Verdict:
     """Compare a window with the reference, a pure function of the two.
 
     Parameters
     ----------
     overdispersion
-        Of this feature at this scale, 1 at least; None while it isn't known: then the
-        figures are shown, and the verdict is ``uncalibrated``.
+        Of this feature at this scale; None while it isn't known: then the figures are
+        shown, and the verdict is ``uncalibrated``. Both tests allow for its own error:
+        they are Fisher's and Student's in place of chi-square and the normal.
     places
         Where the cells lie, in the column's unit, for the figures that need an order;
         cells beyond them (what is missing) have no place. None for categories.
     is_tested
         False where this scale says more about the calendar than about drift.
+    is_seasonal
+        The reference's rows are of the same hours of the week; it is told, no more.
     """
     held = [place for place, counts in enumerate(zip(reference, current, strict=True)) if any(counts)]
     if places is not None:
@@ -93,11 +100,15 @@ def judge(
     reference, current = [reference[place] for place in held], [current[place] for place in held]
     rows, n0, k = sum(current), sum(reference), len(held)
     threshold = budget.p_value(scale)
+    known = None if overdispersion is None else overdispersion.phi
     if not rows or rows < FEWEST_ROWS_A_CELL * k or n0 < FEWEST_ROWS_A_CELL * k:
-        return Verdict("too few rows", rows, threshold=threshold, overdispersion=overdispersion)
+        return Verdict(
+            "too few rows", rows, threshold=threshold, overdispersion=known, is_seasonal=is_seasonal
+        )
     fair = drift.scaled(current, n0)
     n1 = sum(fair)
-    phi = overdispersion or 1.0
+    spread = overdispersion or Dispersion()
+    phi = spread.phi
     kept, rest = _pooled(reference, fair)
     value, df = drift.chi_square(*kept)
     order = len(places or ())
@@ -105,16 +116,16 @@ def judge(
     if places is None or not all(map(sum, ordered)):
         places, order = None, 0
     z = None if places is None else drift.score_z(ordered[0], fair[:order], places)
-    p = chi2_sf(value / phi, df) if df else 1.0
+    p = f_sf(value / phi / df, df, spread.df) if df else 1.0
     if rest is not None:
         # Two tests share one p-value (Bonferroni).
         p = min(1.0, 2 * min(p, _rare_p(*rest, share=n1 / (n0 + n1), phi=phi)))
-    z_p = None if z is None else 2 * normal_sf(abs(z) / phi**0.5)
+    z_p = None if z is None else 2 * t_sf(abs(z) / phi**0.5, spread.df)
     found = drift.psi(reference, current)
     effect = drift.psi_effect(found, n0, rows, k)
     is_significant = p <= threshold or (z_p is not None and z_p <= threshold)
     return Verdict(
-        _state(is_significant, effect >= budget.smallest_effect, overdispersion, is_tested=is_tested),
+        _state(is_significant, effect >= budget.smallest_effect, known, is_tested=is_tested),
         rows,
         effect=effect,
         psi=found,
@@ -128,8 +139,9 @@ def judge(
         kolmogorov_smirnov=None if places is None else drift.kolmogorov_smirnov(*ordered),
         wasserstein=None if places is None else drift.wasserstein(*ordered, places),
         threshold=threshold,
-        overdispersion=overdispersion,
+        overdispersion=known,
         is_scaled=n1 < rows,
+        is_seasonal=is_seasonal,
     )
 
 

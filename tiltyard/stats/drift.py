@@ -10,11 +10,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from tiltyard.stats.tails import chi2_isf
 
 Counts = Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Dispersion:
+    """How many times too large chi-square is among rows that aren't independent, 1 at least.
+
+    `phi` was estimated with `df` degrees of freedom; infinite ones say that it is known.
+    """
+
+    phi: float = 1.0
+    df: float = math.inf
+
+    def denser(self, times: float) -> Dispersion:
+        """That of windows with so many times the rows it was seen in; of fewer rows it is the same.
+
+        What rows of one window share adds to chi-square in proportion to their number:
+        phi - 1 is (m - 1) times their correlation within (Kish 1965). Fewer rows may as
+        well be fewer groups of the same size, so nothing is taken off.
+        """
+        return Dispersion(1 + (self.phi - 1) * max(1.0, times), self.df)
 
 
 def psi(reference: Counts, current: Counts) -> float:
@@ -107,8 +128,8 @@ def scaled(current: Counts, n0: float) -> list[float]:
     return [count * factor for count in current]
 
 
-def overdispersion(windows: Sequence[Counts]) -> float:
-    """How many times too large chi-square is between windows of one time: 1 at least.
+def overdispersion(windows: Sequence[Counts]) -> Dispersion:
+    """How many times too large chi-square is between windows of one time.
 
     Rows of one hour are alike in more than their columns say (weather, a campaign),
     so a test that takes them for independent alarms too often by this factor. It is
@@ -120,7 +141,7 @@ def overdispersion(windows: Sequence[Counts]) -> float:
     pooled = [sum(counts) for counts in zip(*held, strict=True)]
     places = [place for place, count in enumerate(pooled) if count > 0]
     if len(held) < 2 or len(places) < 2:
-        return 1.0
+        return Dispersion()
     total = sum(pooled)
     value = 0.0
     for window in held:
@@ -128,7 +149,8 @@ def overdispersion(windows: Sequence[Counts]) -> float:
         for place in places:
             expected = rows * pooled[place] / total
             value += (window[place] - expected) ** 2 / expected
-    return max(1.0, value / ((len(held) - 1) * (len(places) - 1)))
+    df = (len(held) - 1) * (len(places) - 1)
+    return Dispersion(max(1.0, value / df), df)
 
 
 def benjamini_hochberg(p_values: Sequence[float], q: float) -> list[bool]:

@@ -15,6 +15,8 @@ from tiltyard.stats.together import DISTANCES, Distance
 
 # Values are summed as whole multiples of a power of two, about a millionth of the column's range.
 RESOLUTION_BITS = 20
+SCORE_CELLS = 20
+"""Of the score where windows are compared; 200 bins of it are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,20 @@ def reference_counts(cells: Cells, profile: Mapping[str, Any]) -> list[int]:
     if isinstance(cells, NumberCells):
         return [*column["counts"], column["below"], column["above"], column["missing"]]
     return [*column["counts"], column["other"], column["missing"]]
+
+
+def coarse(counts: Sequence[int]) -> list[int]:
+    """The score's counts as tests compare them: about 20 runs of bins, those outside of them at the ends."""
+    *bins, below, above = counts
+    bins[0] += below
+    bins[-1] += above
+    return [sum(bins[i] for i in group) for group in score_groups(len(bins))]
+
+
+def score_groups(bins: int) -> list[range]:
+    """The score's bins in about `SCORE_CELLS` runs of neighbours."""
+    width = max(1, -(-bins // SCORE_CELLS))
+    return [range(start, min(start + width, bins)) for start in range(0, bins, width)]
 
 
 def compared_counts(cells: Cells, counts: Sequence[int]) -> list[int]:

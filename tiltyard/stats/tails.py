@@ -96,6 +96,22 @@ def binomial_sf(k: int, n: int, p: float) -> float:
     return 0.0 if k > n else beta_i(k, n - k + 1, p)
 
 
+def f_sf(x: float, df1: float, df2: float) -> float:
+    """P(X > x) of Fisher's F; `df2` may be infinite, where it is chi-square over `df1`."""
+    if df1 <= 0 or df2 <= 0:
+        raise ValueError(f"F takes df1 > 0 and df2 > 0, not {df1} and {df2}")
+    if x <= 0:
+        return 1.0
+    return chi2_sf(x * df1, df1) if math.isinf(df2) else beta_i(df2 / 2, df1 / 2, df2 / (df2 + df1 * x))
+
+
+def t_sf(t: float, df: float) -> float:
+    """P(T > t) of Student's t, t >= 0; `df` may be infinite, where it is the normal's."""
+    if df <= 0 or t < 0:
+        raise ValueError(f"P(T > t) is for t >= 0 and df > 0, not {t} and {df}")
+    return normal_sf(t) if math.isinf(df) else beta_i(df / 2, 0.5, df / (df + t * t)) / 2
+
+
 def _beta_fraction(a: float, b: float, x: float) -> float:
     c, d = 1.0, 1 / _away(1 - (a + b) * x / (a + 1))
     fraction = d

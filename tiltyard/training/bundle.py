@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from statistics import NormalDist
 from typing import Any, Unpack
@@ -18,6 +18,8 @@ from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, REFERENCE, SIGNATURE
 from tiltyard.runtime.parity import ParityRule
 from tiltyard.runtime.policy import ANOMALY_LEVEL
 from tiltyard.runtime.reference import told_columns
+from tiltyard.stats.budget import MAX_OVERDISPERSION
+from tiltyard.stats.seasons import LENGTHS
 from tiltyard.training.by_hand import read_contract
 from tiltyard.training.contract import Roles, infer_signature
 from tiltyard.training.convert import Converted, convert
@@ -94,10 +96,11 @@ def build_bundle(
     holds_persons = any(column.is_personal for column in signature.columns)
     proof = prove(converted, signature, rows.data, tolerance=chosen.tolerance, holds_persons=holds_persons)
     progress(f"profiling {len(rows.data):,} held-out rows")
+    zone = _zone(signature, rows.data, chosen)
     files = {
         MODEL: converted.content,
         SIGNATURE: canonical(signature.to_json()),
-        PROFILE: canonical(build_profile(signature, rows.data, proof.scores, truth)),
+        PROFILE: canonical(build_profile(signature, rows.data, proof.scores, truth, zone=zone)),
         REFERENCE: canonical(build_reference(signature, rows.data, proof.scores, truth)),
         PARITY: parity_bytes(proof),
     }
@@ -105,6 +108,17 @@ def build_bundle(
     bundle = Bundle.seal(files, about={**_about(converted, proof), "origin": came_from})
     progress(f"sealed as {bundle.digest[:12]}")
     return bundle
+
+
+def _zone(signature: Signature, data: pd.DataFrame, chosen: Chosen) -> str:
+    """The zone that is named, else the time column's own where it has one by name, else UTC."""
+    time = next((column.name for column in signature.columns if column.role == "time"), None)
+    if chosen.zone is not None:
+        if time is None:
+            raise InvalidInput("zone= says how a time column is to be read; name one with time=.")
+        return chosen.zone
+    own = None if time is None else getattr(data[time].dtype, "tz", None)
+    return getattr(own, "key", None) or getattr(own, "zone", None) or "UTC"
 
 
 def _about(converted: Converted, proof: Proof) -> dict[str, Any]:
@@ -204,7 +218,11 @@ def summary(bundle: Bundle) -> str:
         f"  reference {rows:,} rows, which must be rows that the model was NOT fitted on: every drift and "
         "performance figure is measured against them",
     ]
-    lines += [f"  note      {note}" for note in _notes(signature, rows, float(rule["max_row_share"]))]
+    notes = [
+        *_notes(signature, rows, float(rule["max_row_share"])),
+        *_time_notes(signature, profile.get("seasons")),
+    ]
+    lines += [f"  note      {note}" for note in notes]
     return "\n".join(lines)
 
 
@@ -230,8 +248,6 @@ def _notes(signature: Signature, rows: int, row_share: float) -> list[str]:
             f"with {rows:,} reference rows no row is told to be extreme or an odd combination at the usual "
             f"level of {ANOMALY_LEVEL:g}: that takes {needed:,}"
         )
-    if not any(c.role == "time" for c in signature.columns):
-        notes.append("no time= column: drift is shown but pages nobody until production windows calibrate it")
     if any(c.is_personal for c in signature.columns):
         notes.append("holds personal columns: the bundle's rows are drawn column by column, none is anyone's")
     encoded = [c.name for c in signature.inputs if c.is_personal and c.type == "string"]
@@ -243,6 +259,36 @@ def _notes(signature: Signature, rows: int, row_share: float) -> list[str]:
     if row_share > ParityRule().max_row_share:
         notes.append(f"the parity rule is widened to {row_share:.1%} of the rows, as asked")
     return notes
+
+
+def _time_notes(signature: Signature, seasons: Mapping[str, Any] | None) -> list[str]:
+    """By which windows drift is tested from the start, and which columns never are."""
+    if not any(column.role == "time" for column in signature.columns):
+        return ["no time= column: drift is shown but pages nobody until production windows calibrate it"]
+    parts: Mapping[str, Any] = {} if seasons is None else seasons["columns"]
+    known = [scale for scale in LENGTHS if any(scale in part for part in parts.values())]
+    notes = []
+    if len(known) < len(LENGTHS):
+        later = " or ".join(scale for scale in LENGTHS if scale not in known)
+        notes.append(
+            f"drift by {later} pages nobody before 8 windows of production have calibrated it: the held-out "
+            "rows' own times fill fewer"
+        )
+    wild = [
+        name for name, part in parts.items()
+        if known and all(_is_wild(part[scale]) for scale in known)
+    ]  # fmt: skip
+    if wild:
+        notes.append(
+            "too different from one window to the next to be tested for drift (it is shown, and named when "
+            f"strong): {', '.join(wild)}"
+        )
+    return notes
+
+
+def _is_wild(spread: Mapping[str, Any]) -> bool:
+    best = spread["plain"] if spread["seasonal"] is None else spread["seasonal"]
+    return bool(min(spread["plain"][0], best[0]) > MAX_OVERDISPERSION)
 
 
 def visible_shifts(rows: int) -> dict[str, float]:

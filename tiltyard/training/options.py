@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tiltyard.contract.signature import Signature, Task
 from tiltyard.errors import InvalidInput
@@ -20,6 +21,14 @@ Contract = Signature | Mapping[str, Any] | str | os.PathLike[str]
 
 MOST_TOLERANCE = 0.05
 """The largest share of differing rows that a bundle may ask for; the examiner allows no more."""
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone by its IANA name; raises `InvalidInput` for any other."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise InvalidInput(f"zone={name!r} is no time zone: name one such as 'Europe/Vienna'.") from exc
 
 
 class Options(TypedDict, total=False):
@@ -37,6 +46,9 @@ class Options(TypedDict, total=False):
     """The column that says whom a row is about."""
     time: str | None
     """When the row happened."""
+    zone: str | None
+    """The time zone that days and weeks of the rows follow (``Europe/Vienna``), by default that of the
+    time column, UTC when it has none. Hours of the week are taken in it; windows stay in UTC."""
     calendar: Sequence[str]
     """Columns that follow the date."""
     personal: Sequence[str]
@@ -71,6 +83,7 @@ class Chosen:
     sensitive: Sequence[str] = ()
     subject: str | None = None
     time: str | None = None
+    zone: str | None = None
     calendar: Sequence[str] = ()
     personal: Sequence[str] = ()
     categories: Categories | None = None
@@ -90,6 +103,8 @@ class Chosen:
                 f"tolerance={self.tolerance} must be a share of the rows, above 0 and at most "
                 f"{MOST_TOLERANCE}."
             )
+        if self.zone is not None:
+            zone_of(self.zone)
         if self.output not in get_args(Output):
             raise InvalidInput(f"output={self.output!r} must be 'probabilities' or 'logits'.")
         for name in ("sensitive", "calendar", "personal", "nullable"):
@@ -100,7 +115,7 @@ class Chosen:
 
     def _check_alone(self) -> None:
         """A contract says all that the others would."""
-        beside = {"task", "tolerance", "output", "contract", "trained_on", "run"}
+        beside = {"task", "tolerance", "output", "contract", "trained_on", "run", "zone"}
         nothing: tuple[object, ...] = (None, (), [], {})
         given = [
             f.name for f in fields(self) if f.name not in beside and getattr(self, f.name) not in nothing

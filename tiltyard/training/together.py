@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tiltyard.contract.signature import Column, Signature
-from tiltyard.stats.together import DISTANCES, MOST_COLUMNS, Together, fit
+from tiltyard.stats.together import DISTANCES, MOST_COLUMNS, Distance, Together, fit
 from tiltyard.training.numbers import number_profile
 
 FEWEST_ROWS = 100
@@ -21,7 +22,16 @@ Json = dict[str, Any]
 Floats = NDArray[np.float64]
 
 
-def build_together(signature: Signature, values: Mapping[str, NDArray[Any]]) -> Json | None:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The profile's ``together``, and what it counts: both `distances` of the rows at `rows`."""
+
+    document: Json
+    rows: NDArray[np.intp]
+    distances: Mapping[Distance, Floats]
+
+
+def build_together(signature: Signature, values: Mapping[str, NDArray[Any]]) -> Measured | None:
     """The profile's ``together``: axes, and the counts of both distances; None where there are none.
 
     They take 2 to 200 numeric inputs that vary; a calendar column isn't one, for next
@@ -38,7 +48,8 @@ def build_together(signature: Signature, values: Mapping[str, NDArray[Any]]) -> 
         return None
     rows = np.column_stack([values[column.name] for column in columns])
     order = np.random.default_rng(SEED).permutation(len(rows))
-    fitted, held = rows[order[: len(rows) // 2]], rows[order[len(rows) // 2 :]]
+    counted = order[len(rows) // 2 :]
+    fitted, held = rows[order[: len(rows) // 2]], rows[counted]
     if len(fitted) < FEWEST_ROWS:
         return None
     told = np.flatnonzero(~np.all(np.isnan(fitted), axis=0))
@@ -51,7 +62,8 @@ def build_together(signature: Signature, values: Mapping[str, NDArray[Any]]) -> 
     is_personal = any(column.is_personal for column in columns if column.name in axes.columns)
     together = Together(axes)
     found = together.distances(np.ascontiguousarray(held[:, [place[name] for name in axes.columns]].T))
-    return axes.to_json() | {kind: _counts(found[kind], is_personal=is_personal) for kind in DISTANCES}
+    document = axes.to_json() | {kind: _counts(found[kind], is_personal=is_personal) for kind in DISTANCES}
+    return Measured(document, counted, found)
 
 
 def _fill(column: Column, values: Floats) -> float:

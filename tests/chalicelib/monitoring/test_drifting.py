@@ -142,6 +142,53 @@ def test_rows_with_distances_are_counted_alone_as_in_a_batch():
     assert alone.cells["~mahalanobis"][-1] == 0
 
 
+def timed_bundle(frame):
+    """`profiled_bundle` with a profile of rows that have a time."""
+    bundle = profiled_bundle()
+    parts = {name: content for name, content in bundle.files.items() if name != MANIFEST}
+    columns = [Column(name, "number", is_nullable=name == "a", minimum=0.0, maximum=10.0) for name in "ab"]
+    columns.append(Column("at", "datetime", role="time", is_input=False))
+    scores = np.full((len(frame), 2), 0.5, np.float32)
+    profile = build_profile(signature_of(columns), frame, scores, np.arange(len(frame)) % 2)
+    return Bundle.seal(parts | {PROFILE: canonical(profile)}, about={"task": "binary"})
+
+
+def by_day_and_night(at, generator):
+    """Column a is the same at all hours; b is small by night and large by day."""
+    hour = at.hour.to_numpy()
+    is_day = (hour >= 8) & (hour < 20)
+    n = len(at)
+    return pd.DataFrame(
+        {
+            "a": generator.integers(0, 10, size=n).astype(float),
+            "b": np.where(is_day, generator.integers(5, 10, size=n), generator.integers(0, 6, size=n)) * 1.0,
+        }
+    )
+
+
+def test_a_version_with_times_is_judged_from_its_first_hour_on_and_against_the_same_hours():
+    generator = np.random.default_rng(4)
+    at = pd.date_range(end=START, periods=56 * 24 * 40, freq="90s")
+    with service(app) as (at_hand, gateway):
+        stage = serving(at_hand, gateway, timed_bundle(by_day_and_night(at, generator).assign(at=at)))
+        for hour in range(5):
+            at_hand.now = START + hour * HOUR + timedelta(minutes=30)
+            # 07:00, 08:00 (day begins), …; in the last hour night doesn't end.
+            then = at_hand.now - 6 * HOUR if hour == 4 else at_hand.now
+            live = by_day_and_night(pd.DatetimeIndex([then] * 100), generator)
+            stage.ask(live.to_dict("records"))
+            assert run(stage.messages()) == []
+        at_hand.now = START + 5 * HOUR + timedelta(minutes=20)
+        found = asked(stage)
+
+    live = [window["features"] for window in found["windows"] if window["rows"]]
+    assert [hour["a"]["state"] for hour in live] == ["steady"] * 5
+    assert [hour["b"]["state"] for hour in live] == ["steady"] * 4 + ["drift"]
+    assert {hour["b"]["is_seasonal"] for hour in live} == {True}
+    assert {hour["a"]["is_seasonal"] for hour in live} == {False}
+    assert found["overdispersion"]["b"] < 1.5
+
+
 def test_the_prediction_is_a_feature_with_the_references_scores(stage):
     version = stage.at_hand.lineage.version("delays", 1)
     counter = Counters(stage.at_hand.lineage, stage.at_hand.artifacts).read(version)

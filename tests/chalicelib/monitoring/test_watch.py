@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -270,9 +271,20 @@ def test_what_is_remembered_comes_back_to_the_bit(life):
     assert set(memory.calibration) == {"hour"}
     with pytest.raises(IntegrityError):
         Memory.decode(content[:-1])
-    other = zlib.compress(zlib.decompress(content).replace(b'"format":1', b'"format":2'))
-    with pytest.raises(IntegrityError, match="format 2"):
+    other = zlib.compress(zlib.decompress(content).replace(b'"format":2', b'"format":3'))
+    with pytest.raises(IntegrityError, match="format 3"):
         Memory.decode(other)
+
+
+def test_a_memory_of_the_former_format_is_calibrated_anew(life):
+    life.live(12)
+    content, _ = life.stage.at_hand.ledger.memory("delays")
+    document = json.loads(zlib.decompress(content))
+    former = document | {"format": 1, "calibration": {"hour": {"a": 1.0, "b": 1.2}}}
+
+    memory = Memory.decode(zlib.compress(json.dumps(former).encode()))
+
+    assert memory == replace(Memory.decode(content), calibration={})
 
 
 def test_a_swap_ends_what_was_about_the_former_champion_and_is_no_silence(life):

@@ -43,7 +43,7 @@ def read(section):
         (
             {"temp": [STEADY], "month": [NOT_TESTED], "prediction": [DRIFT]},
             "None of 2 features drifted in this day. The model's predictions drifted nevertheless. "
-            "1 feature could not be judged.",
+            "1 feature could not be judged, of which month drifted strongly.",
         ),
         (
             {"temp": [STEADY], "prediction": [STEADY]},

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from tiltyard.stats.budget import WINDOWS_A_YEAR, Budget, judge
+from tiltyard.stats.drift import Dispersion, overdispersion
 
 REFERENCE = [1000] * 20
 PLACES = [float(place) for place in range(20)]
 
 
 def judged(current, **more):
-    given = {"scale": "hour", "budget": Budget(), "overdispersion": 1.0, "places": PLACES}
+    given = {"scale": "hour", "budget": Budget(), "overdispersion": Dispersion(), "places": PLACES}
     return judge(REFERENCE, current, **{**given, **more})
 
 
@@ -43,7 +46,9 @@ def test_a_shift_is_drift_and_says_how_far():
 def test_a_significant_trifle_is_small():
     current = [5000 + (150 if place >= 10 else -150) for place in range(20)]
 
-    verdict = judge([500_000] * 20, current, scale="week", budget=Budget(), overdispersion=1.0, places=PLACES)
+    verdict = judge(
+        [500_000] * 20, current, scale="week", budget=Budget(), overdispersion=Dispersion(), places=PLACES
+    )
 
     assert verdict.state == "small"
     assert verdict.effect < Budget().smallest_effect
@@ -55,14 +60,16 @@ def test_ten_rows_a_cell_are_needed(rows_a_cell, state):
 
 
 def test_a_reference_of_few_rows_judges_nothing():
-    verdict = judge([5] * 20, [100] * 20, scale="day", budget=Budget(), overdispersion=1.0)
+    verdict = judge([5] * 20, [100] * 20, scale="day", budget=Budget(), overdispersion=Dispersion())
 
     assert verdict.state == "too few rows"
 
 
 @pytest.mark.parametrize(("phi", "state"), [(None, "uncalibrated"), (3.1, "not tested"), (3.0, "drift")])
 def test_without_a_calibration_there_are_figures_and_no_verdict(phi, state):
-    verdict = judged([10] * 10 + [90] * 10, overdispersion=phi)
+    known = None if phi is None else Dispersion(phi)
+
+    verdict = judged([10] * 10 + [90] * 10, overdispersion=known)
 
     assert verdict.state == state
     assert verdict.psi > 0.5
@@ -72,7 +79,34 @@ def test_overdispersion_takes_power():
     current = [50 + (14 if place >= 10 else -14) for place in range(20)]
 
     assert judged(current).state == "drift"
-    assert judged(current, overdispersion=3.0).state == "steady"
+    assert judged(current, overdispersion=Dispersion(3.0)).state == "steady"
+
+
+def test_an_overdispersion_that_few_windows_told_takes_power_too():
+    current = [50 + (14 if place >= 10 else -14) for place in range(20)]
+
+    known, seen, hardly = (judged(current, overdispersion=Dispersion(1.0, df)) for df in (math.inf, 5000, 9))
+
+    assert known.chi_square_p < seen.chi_square_p < hardly.chi_square_p
+    assert known.z_p < seen.z_p < hardly.z_p
+    assert hardly.state == "steady"
+
+
+def test_the_budget_holds_for_few_cells_though_eight_windows_told_the_overdispersion():
+    # Rows in fives of three levels: chi-square alone would take noise of the estimate for drift.
+    generator = np.random.default_rng(3)
+    fives = generator.multinomial(40, [0.5, 0.3, 0.2], size=(8000, 9)) * 5
+    found = []
+    for windows in fives.tolist():
+        told = overdispersion(windows[:8])
+        verdict = judge(
+            [50_000, 30_000, 20_000], windows[8], scale="hour",
+            budget=Budget(alerts_a_year=0.005 * 3 * 2 * 8760, smallest_effect=0), overdispersion=told,
+        )  # fmt: skip
+        found.append(verdict.chi_square_p <= verdict.threshold)
+
+    # At p = .005: 40 expected.
+    assert 20 <= sum(found) <= 60
 
 
 def test_categories_have_no_order():
@@ -96,7 +130,12 @@ def test_a_verdict_follows_from_its_counts_alone():
 
 def test_what_is_missing_counts_and_has_no_place():
     verdict = judge(
-        [*REFERENCE, 0], [*[50] * 20, 400], scale="hour", budget=Budget(), overdispersion=1.0, places=PLACES
+        [*REFERENCE, 0],
+        [*[50] * 20, 400],
+        scale="hour",
+        budget=Budget(),
+        overdispersion=Dispersion(),
+        places=PLACES,
     )
 
     assert verdict.state == "drift"
@@ -104,27 +143,33 @@ def test_what_is_missing_counts_and_has_no_place():
 
 
 def test_cells_that_nobody_is_in_are_no_cells():
-    some = judge([1000, 0, 1000], [30, 0, 30], scale="day", budget=Budget(), overdispersion=1.0)
+    some = judge([1000, 0, 1000], [30, 0, 30], scale="day", budget=Budget(), overdispersion=Dispersion())
 
     assert some.state == "steady"
     assert some.chi_square == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_column_of_one_value_is_steady_and_an_empty_window_has_too_few_rows():
-    assert judge([1000], [100], scale="day", budget=Budget(), overdispersion=1.0).state == "steady"
-    assert judge([1000], [0], scale="day", budget=Budget(), overdispersion=1.0).state == "too few rows"
-    assert judge([0], [0], scale="day", budget=Budget(), overdispersion=1.0).state == "too few rows"
+    assert judge([1000], [100], scale="day", budget=Budget(), overdispersion=Dispersion()).state == "steady"
+    assert (
+        judge([1000], [0], scale="day", budget=Budget(), overdispersion=Dispersion()).state == "too few rows"
+    )
+    assert judge([0], [0], scale="day", budget=Budget(), overdispersion=Dispersion()).state == "too few rows"
 
 
 def test_one_row_where_the_reference_has_none_is_no_drift():
-    verdict = judge([*[5000] * 20, 0], [*[50] * 20, 1], scale="hour", budget=Budget(), overdispersion=1.0)
+    verdict = judge(
+        [*[5000] * 20, 0], [*[50] * 20, 1], scale="hour", budget=Budget(), overdispersion=Dispersion()
+    )
 
     assert verdict.state == "steady"
     assert verdict.chi_square < 1
 
 
 def test_many_rows_where_the_reference_has_none_are():
-    verdict = judge([*[5000] * 20, 0], [*[50] * 20, 60], scale="hour", budget=Budget(), overdispersion=1.0)
+    verdict = judge(
+        [*[5000] * 20, 0], [*[50] * 20, 60], scale="hour", budget=Budget(), overdispersion=Dispersion()
+    )
 
     assert verdict.state == "drift"
 
@@ -132,4 +177,6 @@ def test_many_rows_where_the_reference_has_none_are():
 def test_many_sparse_cells_are_tested_together():
     reference, current = [*[5000] * 10, *[5] * 10], [*[50] * 10, *[4] * 10]
 
-    assert judge(reference, current, scale="hour", budget=Budget(), overdispersion=1.0).state == "drift"
+    assert (
+        judge(reference, current, scale="hour", budget=Budget(), overdispersion=Dispersion()).state == "drift"
+    )

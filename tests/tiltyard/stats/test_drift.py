@@ -138,9 +138,9 @@ def test_overdispersion_of_rows_that_come_in_fives():
     apart = [generator.multinomial(1000, [1 / 20] * 20).tolist() for _ in range(200)]
     in_fives = [(5 * generator.multinomial(200, [1 / 20] * 20)).tolist() for _ in range(200)]
 
-    assert drift.overdispersion(apart) == pytest.approx(1.0, abs=0.05)
-    assert drift.overdispersion(in_fives) == pytest.approx(5.0, rel=0.1)
-    assert drift.overdispersion([]) == drift.overdispersion(apart[:1]) == 1.0
+    assert drift.overdispersion(apart).phi == pytest.approx(1.0, abs=0.05)
+    assert drift.overdispersion(in_fives).phi == pytest.approx(5.0, rel=0.1)
+    assert drift.overdispersion([]) == drift.overdispersion(apart[:1]) == drift.Dispersion()
     assert drift.overdispersion([[0] * 20, *in_fives]) == drift.overdispersion(in_fives)
 
 
@@ -148,7 +148,9 @@ def test_overdispersion_is_pearsons_statistic_of_homogeneity():
     windows = [[30, 20, 50], [10, 40, 50], [35, 25, 40]]
     expected = stats.chi2_contingency(windows, correction=False)
 
-    assert drift.overdispersion(windows) == pytest.approx(expected.statistic / expected.dof, rel=1e-12)
+    found = drift.overdispersion(windows)
+    assert found.phi == pytest.approx(expected.statistic / expected.dof, rel=1e-12)
+    assert found.df == expected.dof
 
 
 @given(st.lists(st.floats(0, 1), max_size=30), st.floats(0.01, 0.5))

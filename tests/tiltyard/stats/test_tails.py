@@ -52,6 +52,24 @@ def test_binomial_tails(k, n, p):
     assert math.isclose(tails.binomial_sf(k, n, p), stats.binom.sf(k - 1, n, p), rel_tol=1e-8, abs_tol=1e-12)
 
 
+@given(st.floats(1e-3, 200), st.integers(1, 100), st.integers(1, 3000) | st.just(math.inf))
+def test_tails_of_fishers_f(x, df1, df2):
+    expected = stats.chi2.sf(x * df1, df1) if math.isinf(df2) else stats.f.sf(x, df1, df2)
+    assert math.isclose(tails.f_sf(x, df1, df2), expected, rel_tol=1e-8, abs_tol=1e-12)
+
+
+@given(st.floats(0, 50), st.integers(1, 3000) | st.just(math.inf))
+def test_tails_of_students_t(t, df):
+    expected = stats.norm.sf(t) if math.isinf(df) else stats.t.sf(t, df)
+    assert math.isclose(tails.t_sf(t, df), expected, rel_tol=1e-7, abs_tol=1e-14)
+
+
+@pytest.mark.parametrize("call", [lambda: tails.f_sf(1, 0, 5), lambda: tails.t_sf(-1, 5)])
+def test_impossible_degrees_of_freedom_are_refused(call):
+    with pytest.raises(ValueError, match="df"):
+        call()
+
+
 def test_published_values():
     """STATISTICS A2.3."""
     assert tails.chi2_isf(1 / 8760, 19) == pytest.approx(50.407, abs=1e-3)
