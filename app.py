@@ -12,6 +12,7 @@ from chalicelib.handlers import (
     anomalies,
     audit,
     authorizer,
+    clock,
     docs,
     examination,
     health,
@@ -65,6 +66,7 @@ app.register_blueprint(alerts.bp)  # /v1/alerts
 app.register_blueprint(reconciliations.bp)  # /v1/models/{m}/reconciliations
 app.register_blueprint(telemetry.bp)  # /v1/telemetry/dead-letters, /redrive
 app.register_blueprint(webhooks.bp)  # /v1/webhooks, /v1/events/redrive
+app.register_blueprint(clock.bp)  # /v1/clock
 app.register_blueprint(monitoring.bp)  # telemetry queue -> ingest; every 5 minutes -> watch
 app.register_blueprint(outbox.bp)  # the lineage table's stream -> outbox; delivery queue -> courier
 app.register_blueprint(notary.bp)  # notary queue -> notary: the transparency log

@@ -51,8 +51,20 @@ class Container:
 
         return Settings.from_environ(os.environ)
 
-    def clock(self) -> datetime:
+    def wall(self) -> datetime:
+        """Real time: for credentials, signatures, URLs, and how long things wait."""
         return utc_now()
+
+    def clock(self) -> datetime:
+        """When what is decided is decided: real time, but for a replay's on a local stage (docs/replay.md).
+
+        A replay's clock stands where its last tick put it and goes on from there as real time does.
+        """
+        from chalicelib.settings import REPLAY
+
+        now = self.wall()
+        tick = self.lineage.tick() if self.settings.clock == REPLAY else None
+        return now if tick is None else tick.at(now)
 
     @cached_property
     def lineage(self) -> LineageStore:

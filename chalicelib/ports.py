@@ -26,6 +26,7 @@ from chalicelib.lineage.records import (
     Policy,
     Reign,
     Team,
+    Tick,
     Version,
     Webhook,
 )
@@ -39,6 +40,14 @@ class LineageStore(Protocol):
     repeated keys are looked up with `done` first, and a key that was used in
     between makes `commit` raise `LostRace` like any other condition.
     """
+
+    def tick(self) -> Tick | None:
+        """Where a replay has put the clock last; None before it has."""
+        ...
+
+    def put_tick(self, tick: Tick) -> None:
+        """Put the clock; raises `LostRace` when another replay did since `tick.revision` was read."""
+        ...
 
     def model(self, name: str) -> Model | None: ...
     def models(self, *, teams: frozenset[str] | None, limit: int, cursor: str | None) -> Page[Model]:

@@ -19,6 +19,7 @@ from tiltyard.errors import Fault, TiltyardError
 Network = IPv4Network | IPv6Network
 
 LOCAL = "local"
+WALL, REPLAY = "wall", "replay"
 DEFAULT_POINTER_INTERVAL_S = 2.0
 # A year and the month that is compared with the same one a year before.
 DEFAULT_LEDGER_DAYS = 400
@@ -91,6 +92,7 @@ class Settings:
     webhook_networks: tuple[Network, ...] = ()
     ledger_days: int = DEFAULT_LEDGER_DAYS
     watched_queues: tuple[tuple[str, str], ...] = ()
+    clock: str = WALL
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -99,6 +101,8 @@ class Settings:
         ``TILTYARD_SESSION_MEMORY_MB`` defaults to the function's own memory less
         300 MB, ``TILTYARD_POINTER_INTERVAL_S`` to 2. ``TILTYARD_WEBHOOK_NETWORKS``
         names private networks that webhooks may reach all the same, none by default.
+        ``TILTYARD_CLOCK=replay`` is for stage ``local`` alone: decisions in an account
+        are never made at another time than now.
 
         Raises
         ------
@@ -123,6 +127,9 @@ class Settings:
         networks = reader.networks("webhook_networks")
         ledger_days = reader.number("ledger_days", least=1, default=DEFAULT_LEDGER_DAYS)
         watched = reader.pairs("watched_queues")
+        clock = reader.choice("clock", (WALL, REPLAY))
+        if clock == REPLAY and stage != LOCAL:
+            reader.refuse("clock", "is 'replay', which only stage local accepts")
         if reader.faults:
             raise TiltyardError("the service's settings are incomplete or wrong", faults=reader.faults)
         return cls(
@@ -134,6 +141,7 @@ class Settings:
             webhook_networks=networks,
             ledger_days=int(ledger_days),
             watched_queues=watched,
+            clock=clock,
         )
 
 
@@ -225,6 +233,13 @@ class _Reader:
         if not least <= value < float("inf"):
             self.refuse(name, f"{text!r} must be a number from {least:g} up")
         return value
+
+    def choice(self, name: str, among: tuple[str, ...]) -> str:
+        """One of these words, the first by default."""
+        text = self._environ.get(_variable(name), "").strip() or among[0]
+        if text not in among:
+            self.refuse(name, f"{text!r} must be {' or '.join(among)}")
+        return text
 
     def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
         """``name=URL`` of queues, comma-separated; none by default."""

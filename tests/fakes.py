@@ -234,7 +234,7 @@ class TestSigner:
 
 
 class MemoryContainer(Container):
-    """A stage in memory; `now` stands still when it is set."""
+    """A stage in memory; real time stands still at `now` when it is set."""
 
     lineage: MemoryLineage
     artifacts: MemoryArtifacts
@@ -285,7 +285,7 @@ class MemoryContainer(Container):
         self.ledger = TableLedger(self.ledger_table, retention=timedelta(days=400))
         self.settings = settings_of(issuers)
 
-    def clock(self) -> datetime:
+    def wall(self) -> datetime:
         return self.now or utc_now()
 
     def upload(self, bundle: Bundle) -> None:

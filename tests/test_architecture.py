@@ -95,6 +95,8 @@ LATE_MODULES = (
     "chalicelib.handlers.webhook_schemas",
     "chalicelib.handlers.series_operations",
     "chalicelib.handlers.series_schemas",
+    "chalicelib.handlers.clock_operations",
+    "chalicelib.handlers.clock_schemas",
     "chalicelib.handlers.telemetry_operations",
     "chalicelib.handlers.telemetry_schemas",
     "chalicelib.handlers.tokens",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -148,7 +148,10 @@ def open_lake(settings: Settings) -> S3Lake:
 @functools.cache
 def open_ledger(settings: Settings) -> TableLedger:
     table = DynamoTable(_client("dynamodb"), settings.ledger_table)
-    return TableLedger(table, retention=timedelta(days=settings.ledger_days))
+    from chalicelib.settings import REPLAY
+
+    clock = (lambda: datetime.now(UTC)) if settings.clock == REPLAY else None
+    return TableLedger(table, retention=timedelta(days=settings.ledger_days), clock=clock)
 
 
 @functools.cache

@@ -61,7 +61,7 @@ def answerer(request: Request, model: str, *, number: str | None = None) -> Answ
         For a version's number that can't be one, or beside an alias.
     """
     at_hand = container()
-    now = at_hand.clock()
+    now = at_hand.wall()
     principal = principal_of(request, now=now)
     predictor = _predictor(at_hand)
     model = unquote(model)
@@ -81,7 +81,7 @@ def explain_stored(request: Request, model: str, prediction: str) -> dict[str, A
     Raises what `answerer` does, and `NotFound` for a prediction that isn't kept.
     """
     at_hand = container()
-    principal = principal_of(request, now=at_hand.clock())
+    principal = principal_of(request, now=at_hand.wall())
     predictor = _predictor(at_hand)
     name, row_id = unquote(model), unquote(prediction)
     what = f"model {name!r}"

@@ -12,7 +12,7 @@ from chalice.app import Blueprint, CloudWatchEvent, Rate, SQSEvent
 from chalicelib.bootstrap import Container, container
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -50,7 +50,7 @@ def ingest(event: SQSEvent) -> dict[str, Any]:
     taken = Ingest(
         counters(at_hand), at_hand.ledger, at_hand.lake, at_hand.spool_reader, now=at_hand.clock()
     ).take([Message(record["messageId"], record["body"]) for record in batch["Records"]])
-    at_hand.ledger.beat("ingest", at_hand.clock(), _lag_s(batch["Records"], at_hand.clock()))
+    at_hand.ledger.beat("ingest", at_hand.wall(), _lag_s(batch["Records"], at_hand.wall()))
     log.info(
         "%d rows counted, %d of them late; %d were known, %d too old; %d messages failed",
         taken.counted,
@@ -72,43 +72,71 @@ def ingest(event: SQSEvent) -> dict[str, Any]:
 @bp.schedule(Rate(5, unit=Rate.MINUTES), name="watch")
 def watch(event: CloudWatchEvent) -> dict[str, Any]:
     """Close the hours that are due, check them, and tell what is new."""
-    from chalicelib.monitoring import closing
-    from chalicelib.monitoring.watching import Watch
+    from chalicelib.settings import REPLAY
 
     at_hand = container()
     context: Any = event.context
-    alarms = _Alarms(at_hand, request_id=str(event.event_id))
-    watch = Watch(at_hand.ledger, at_hand.lineage, counters(at_hand), alarms)
-    closed = closing.close_due(
+    request_id = str(event.event_id)
+    done = Closed(0, {})
+    if at_hand.settings.clock != REPLAY:
+        done = close_hours(
+            at_hand,
+            now=at_hand.clock(),
+            request_id=request_id,
+            is_time_left=lambda: context is None or context.get_remaining_time_in_millis() > MARGIN_MS,
+        )
+    wrong = _look_after_the_stage(at_hand, _Alarms(at_hand, request_id), done.failed)
+    log.info(
+        "closed %d hours of versions; %d checks failed; %d faults of the stage",
+        done.hours,
+        len(done.failed),
+        wrong,
+    )
+    return {"closed": done.hours, "failed": len(done.failed), "faults": wrong}
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How many hours of versions were closed, and the models whose check broke, with why."""
+
+    hours: int
+    failed: Mapping[str, str]
+
+
+def close_hours(
+    at_hand: Container, *, now: datetime, request_id: str, is_time_left: Callable[[], bool]
+) -> Closed:
+    """Close and check the hours that are due at `now`, in order, while there is time."""
+    from chalicelib.monitoring import closing
+    from chalicelib.monitoring.watching import Watch
+
+    watch = Watch(at_hand.ledger, at_hand.lineage, counters(at_hand), _Alarms(at_hand, request_id=request_id))
+    hours = closing.close_due(
         at_hand.ledger,
         at_hand.lineage,
         counters(at_hand),
-        now=at_hand.clock(),
+        now=now,
         then=watch.closed,
-        is_time_left=lambda: context is None or context.get_remaining_time_in_millis() > MARGIN_MS,
+        is_time_left=is_time_left,
     )
-    wrong = _look_after_the_stage(at_hand, alarms, watch.failed)
-    log.info(
-        "closed %d hours of versions; %d checks failed; %d faults of the stage",
-        closed,
-        len(watch.failed),
-        wrong,
-    )
-    return {"closed": closed, "failed": len(watch.failed), "faults": wrong}
+    return Closed(hours, watch.failed)
 
 
 def _look_after_the_stage(at_hand: Container, alarms: _Alarms, failed: Mapping[str, str]) -> int:
     """Alert of what is wrong with the stage itself, and end what isn't any more; how much is wrong."""
     from chalicelib.lineage.ids import time_of_uuid7
     from chalicelib.monitoring.diagnosis import KINDS, Vitals, diagnose
+    from chalicelib.settings import REPLAY
     from chalicelib.triage.service import STAGE
     from tiltyard.runtime.policy import RUNBOOK
 
-    waiting, cursor = at_hand.log.waiting(limit=1), at_hand.ledger.cursor()
+    waiting = at_hand.log.waiting(limit=1)
+    # Hours of a replay are closed by its ticks, and none is behind real time.
+    cursor = None if at_hand.settings.clock == REPLAY else at_hand.ledger.cursor()
     found = list(
         diagnose(
             Vitals(
-                now=at_hand.clock(),
+                now=at_hand.wall(),
                 queues=at_hand.gauge.waiting(),
                 beat=at_hand.ledger.last_beat("ingest"),
                 unlogged_since=time_of_uuid7(waiting[0].id) if waiting else None,

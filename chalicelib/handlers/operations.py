@@ -5,6 +5,7 @@ from __future__ import annotations
 from chalicelib.handlers import (
     alert_operations,
     audit_operations,
+    clock_operations,
     lineage_operations,
     protocol_schemas,
     schemas,
@@ -339,4 +340,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *series_operations.OPERATIONS,
     *alert_operations.OPERATIONS,
     *telemetry_operations.OPERATIONS,
+    *clock_operations.OPERATIONS,
 )

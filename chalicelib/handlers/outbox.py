@@ -75,7 +75,7 @@ def _deliver(body: str) -> None:
         deliveries=at_hand.deliveries,
         pseudonyms=at_hand.pseudonyms,
     )
-    service.deliver(Delivery.from_text(body), targets, now=at_hand.clock())
+    service.deliver(Delivery.from_text(body), targets, now=at_hand.wall())
 
 
 def _postpone(at_hand: Container, message: dict[str, Any]) -> None:

@@ -120,8 +120,8 @@ class Call:
 def open_call(request: Request) -> Call:
     """Raises `Unauthenticated` unless the authorizer named a caller whose token is still good."""
     at_hand = container()
-    now = at_hand.clock()
-    return Call(request, at_hand, principal_of(request, now=now), now)
+    principal = principal_of(request, now=at_hand.wall())
+    return Call(request, at_hand, principal, at_hand.clock())
 
 
 def parse_body(request: Request, schema: type[Body]) -> Body:

@@ -31,7 +31,10 @@ def offer_upload() -> Response:
     require_anywhere(call.principal, REGISTER)
     body = parse_body(call.request, FileToUpload)
     upload = service.offer_upload(
-        call.at_hand.artifacts, Blob(body.sha256, body.size), media_type=body.media_type, now=call.now
+        call.at_hand.artifacts,
+        Blob(body.sha256, body.size),
+        media_type=body.media_type,
+        now=call.at_hand.wall(),
     )
     if upload is None:
         return Response({"sha256": body.sha256, "present": True})

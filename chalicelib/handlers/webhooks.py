@@ -178,7 +178,11 @@ def try_out(webhook: str) -> dict[str, Any]:
     call = open_call(bp.current_request)
     found, _ = _found(call, webhook, OPERATE)
     tried = webhooks.try_out(
-        found, _caller(call), call.at_hand.pseudonyms, stage=call.at_hand.settings.stage, now=call.now
+        found,
+        _caller(call),
+        call.at_hand.pseudonyms,
+        stage=call.at_hand.settings.stage,
+        now=call.at_hand.wall(),
     )
     return {
         "event": tried.event,

@@ -29,6 +29,7 @@ pk                    sk                         what
 ``IDEMP#key``         ``IDEMP``                  a used idempotency key; expires
 ``AUDIT#PENDING``     a time-ordered id          an audit entry that waits for the notary
 ``PEPPER``            ``PEPPER``                 the stage's pepper, wrapped by KMS
+``CLOCK``             ``CLOCK``                  a local stage's replay clock (docs/replay.md)
 ====================  =========================  =====================================
 
 Sparse indexes: `inverse` (``ipk``, ``isk``) reads edges from their target, and
@@ -59,6 +60,7 @@ from chalicelib.lineage.records import (
     PolicyCopy,
     Reign,
     Target,
+    Tick,
     Version,
 )
 from chalicelib.lineage.tables import TTL_ATTRIBUTE
@@ -318,6 +320,23 @@ def reign_from(item: Item) -> Reign:
 
 def text_item(key: Key, text: str) -> Item:
     return {"pk": key.pk, "sk": key.sk, "kind": "text", "text": text}
+
+
+CLOCK_KEY = Key("CLOCK", "CLOCK")
+
+
+def tick_item(tick: Tick) -> Item:
+    return {
+        "pk": CLOCK_KEY.pk,
+        "sk": CLOCK_KEY.sk,
+        "to": text_of(tick.to),
+        "put_at": text_of(tick.put_at),
+        "revision": tick.revision,
+    }
+
+
+def tick_from(item: Item) -> Tick:
+    return Tick(time_of(item["to"]), time_of(item["put_at"]), item["revision"])
 
 
 def done_item(used: IdempotencyKey, result: Mapping[str, Any], *, expires_at: int) -> Item:

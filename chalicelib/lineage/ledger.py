@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -80,11 +80,20 @@ class HourCounts:
 
 
 class TableLedger:
-    """The `Ledger` port over a table. `retention` is how long after its event a row is kept."""
+    """The `Ledger` port over a table. `retention` is how long after its event a row is kept.
 
-    def __init__(self, table: Table, *, retention: timedelta) -> None:
+    A replay's events are long past: with a `clock`, that long after it was written.
+    """
+
+    def __init__(
+        self, table: Table, *, retention: timedelta, clock: Callable[[], datetime] | None = None
+    ) -> None:
         self._table = table
         self.retention = retention
+        self._clock = clock
+
+    def _expiry(self, hour: Hour) -> datetime:
+        return (hour.start if self._clock is None else self._clock()) + self.retention
 
     def add(self, rows: Sequence[LedgerRow], shard: Shard) -> None:
         """Write rows and the shard that counts them, in one transaction.
@@ -98,7 +107,7 @@ class TableLedger:
             When a row is there already, the shard is at another revision, or the hour
             is closed. Nothing is written then.
         """
-        expires_at = shard.hour.start + self.retention
+        expires_at = self._expiry(shard.hour)
         keys = {(key.pk, key.sk): row.id for row in rows for key in [shapes.row_key(row.model, row.id)]}
         raised = Shard(shard.hour, shard.number, shard.content, shard.revision + 1, shard.known_on)
         condition: Condition = AtRevision(shard.revision) if shard.revision else Absent()
@@ -144,7 +153,7 @@ class TableLedger:
 
     def close(self, hour: Hour, at: datetime) -> bool:
         """Close an hour for rows in time; False when it was closed already."""
-        item = shapes.closed_item(hour, at, expires_at=hour.start + self.retention)
+        item = shapes.closed_item(hour, at, expires_at=self._expiry(hour))
         try:
             self._table.transact([PutItem(item, Absent())])
         except LostRace:
@@ -165,7 +174,7 @@ class TableLedger:
 
         One that is there stays: it is the same, or it was mended.
         """
-        item = shapes.merged_item(hour, content, revision=1, expires_at=hour.start + self.retention)
+        item = shapes.merged_item(hour, content, revision=1, expires_at=self._expiry(hour))
         try:
             self._table.transact([PutItem(item, Absent())])
         except LostRace:
@@ -191,9 +200,7 @@ class TableLedger:
         LostRace
             When the sum or one of these parts changed since it was read. Nothing is written then.
         """
-        item = shapes.merged_item(
-            hour, content, revision=revision + 1, expires_at=hour.start + self.retention
-        )
+        item = shapes.merged_item(hour, content, revision=revision + 1, expires_at=self._expiry(hour))
         condition: Condition = AtRevision(revision) if revision else Absent()
         gone = [
             DeleteItem(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from chalicelib.lineage.alerts import Alert, Severity
@@ -390,3 +390,16 @@ class Change(Generic[H]):
     nodes: tuple[Node, ...] = ()
     reason: str | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A replay put the clock `to` this time when it was `put_at` in reality; `revision` counts ticks."""
+
+    to: datetime
+    put_at: datetime
+    revision: int
+
+    def at(self, real: datetime) -> datetime:
+        """The clock's time at a real one: it goes on from where it was put."""
+        return self.to + max(real - self.put_at, timedelta(0))

@@ -34,11 +34,12 @@ from chalicelib.lineage.records import (
     Policy,
     Reign,
     Team,
+    Tick,
     Version,
     Webhook,
 )
 from chalicelib.lineage.tables import IndexName
-from chalicelib.lineage.writes import Operation, plan
+from chalicelib.lineage.writes import Absent, AtRevision, Operation, PutItem, plan
 
 T = TypeVar("T")
 
@@ -102,6 +103,14 @@ class TableLineage:
         self._commitments = commitments
         self._clock = clock
         self._randomness = randomness
+
+    def tick(self) -> Tick | None:
+        item = self._table.get(items.CLOCK_KEY)
+        return None if item is None else items.tick_from(item)
+
+    def put_tick(self, tick: Tick) -> None:
+        condition = Absent() if tick.revision == 1 else AtRevision(tick.revision - 1)
+        self._table.transact([PutItem(items.tick_item(tick), condition)])
 
     def model(self, name: str) -> Model | None:
         item = self._table.get(Key(items.model_pk(name), items.META))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from chalicelib.lineage.ledger_items import Hour
+from chalicelib.lineage.records import Version
 from chalicelib.monitoring.counting import Counters
 from chalicelib.monitoring.rows import GRACE
 from chalicelib.monitoring.series import LENGTHS, floor
@@ -41,11 +42,11 @@ def close_due(
     """
     at = ledger.cursor()
     start, revision = at or (floor(now - BACK, "hour"), 0)
-    closed = 0
-    while start + HOUR + GRACE <= now and is_time_left():
+    closed, versions = 0, Versions(lineage)
+    while first_due(start) <= now and is_time_left():
         hours = list(ledger.waiting(start))
         for hour in hours:
-            closed += _close(ledger, lineage, counters, hour, now=now)
+            closed += _close(ledger, versions, counters, hour, now=now)
         then(start, hours)
         start += HOUR
         if not ledger.move_cursor(start, revision):
@@ -54,9 +55,28 @@ def close_due(
     return closed
 
 
-def _close(ledger: Ledger, lineage: LineageStore, counters: Counters, hour: Hour, *, now: datetime) -> bool:
+def first_due(start: datetime) -> datetime:
+    """From when on an hour may be closed."""
+    return start + HOUR + GRACE
+
+
+class Versions:
+    """Versions read once: a run that catches up asks for the same ones hour by hour, and none changes."""
+
+    def __init__(self, lineage: LineageStore) -> None:
+        self._lineage = lineage
+        self._found: dict[tuple[str, int], Version] = {}
+
+    def get(self, model: str, number: int) -> Version | None:
+        found = self._found.get((model, number)) or self._lineage.version(model, number)
+        if found is not None:
+            self._found[model, number] = found
+        return found
+
+
+def _close(ledger: Ledger, versions: Versions, counters: Counters, hour: Hour, *, now: datetime) -> bool:
     is_new = ledger.close(hour, now)
-    version = lineage.version(hour.model, hour.version)
+    version = versions.get(hour.model, hour.version)
     if version is None:
         log.error("version %d of %s has counts and isn't there", hour.version, hour.model)
         return is_new

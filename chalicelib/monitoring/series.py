@@ -98,6 +98,8 @@ def _by_hour(ledger: Ledger, counter: Counter, model: str, version: int, span: S
         for counts in ledger.counts(model, version, day):
             if counts.known_on is not None and span.known_on is not None and counts.known_on > span.known_on:
                 continue
+            if not span.start <= counts.hour < span.end:
+                continue  # of the same day
             summary = Summary.decode(counts.content, counter.layout)
             hour = found.setdefault(counts.hour, _Hour(Summary.empty(counter.layout)))
             hour.summary += summary

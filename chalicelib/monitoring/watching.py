@@ -18,6 +18,7 @@ from chalicelib.lineage.ledger_items import Hour
 from chalicelib.lineage.records import Version
 from chalicelib.monitoring import checks
 from chalicelib.monitoring.checks import Found, Terms
+from chalicelib.monitoring.closing import Versions
 from chalicelib.monitoring.counting import Counter, Counters
 from chalicelib.monitoring.drifting import Feature, calibrate, features
 from chalicelib.monitoring.memory import Memory
@@ -54,10 +55,17 @@ class Watch:
         self._counters = counters
         self._alarms = alarms
         self.failed: dict[str, str] = {}
+        # Of this run: it may catch up on many hours, and these don't change meanwhile.
+        self._seen: dict[datetime, Sequence[Hour]] = {}
+        self._versions = Versions(lineage)
+        self._terms: dict[str, Terms] = {}
+        # What this run wrote last, by the revision that it has: whoever else writes one makes ours fail.
+        self._written: dict[str, tuple[bytes, int]] = {}
 
     def closed(self, start: datetime, hours: Sequence[Hour]) -> None:
         """Check the hour that begins at `start`, of models that have rows in it or had before."""
-        before = (hour for back in BACK for hour in self._ledger.waiting(start - back))
+        self._seen[start] = hours
+        before = (hour for back in BACK for hour in self._had_rows(start - back))
         for model in sorted({hour.model for hour in (*hours, *before)}):
             try:
                 self._check(model, start, [hour.version for hour in hours if hour.model == model])
@@ -73,10 +81,10 @@ class Watch:
         reign = self._lineage.reign_at(model, end)
         if reign is None:
             return  # nobody reigned: shadows never wake anyone
-        version = self._lineage.version(model, reign.version)
+        version = self._versions.get(model, reign.version)
         if version is None:
             raise TiltyardError(f"version {reign.version} of {model} reigned and isn't there")
-        kept = self._ledger.memory(model)
+        kept = self._written.get(model) or self._ledger.memory(model)
         memory = Memory(version.number, reign.started_at) if kept is None else Memory.decode(kept[0])
         if memory.checked is not None and memory.checked >= end:
             return
@@ -87,7 +95,7 @@ class Watch:
             flags = {kind: flags for kind, flags in memory.flags.items() if kind not in ended}
             memory = replace(memory.of_reign(version.number, reign.started_at), flags=flags)
         counter = self._counters.of(model, version.number, version.digest)
-        of, terms = features(counter), terms_of(self._lineage, model)
+        of, terms = features(counter), self._terms_of(model)
         memory = self._calibrated(memory, counter, of, version, end)
         others = sum(self._rows(model, number, start) for number in versions if number != version.number)
         found, memory = self._found(memory, counter, of, version, terms, start, others=others)
@@ -98,12 +106,25 @@ class Watch:
         if outcome.over:
             self._alarms.recover(model, outcome.over)
         revision = 0 if kept is None else kept[1]
-        if not self._ledger.put_memory(model, outcome.memory.encode(), revision):
+        content = outcome.memory.encode()
+        if not self._ledger.put_memory(model, content, revision):
+            self._written.pop(model, None)
             raise LostRace(f"another watch checked {model} meanwhile")
+        self._written[model] = content, revision + 1
+
+    def _had_rows(self, start: datetime) -> Sequence[Hour]:
+        if start not in self._seen:
+            self._seen[start] = list(self._ledger.waiting(start))
+        return self._seen[start]
+
+    def _terms_of(self, model: str) -> Terms:
+        if model not in self._terms:
+            self._terms[model] = terms_of(self._lineage, model)
+        return self._terms[model]
 
     def _rows(self, model: str, number: int, start: datetime) -> int:
         """The rows of an hour that another version answered: there was a swap, or an alias has its own."""
-        version = self._lineage.version(model, number)
+        version = self._versions.get(model, number)
         if version is None:
             return 0
         counter = self._counters.of(model, number, version.digest)

@@ -1,8 +1,10 @@
 """``make demo``: the main job on real flights, on an embedded AWS on this machine.
 
-Trains a model on January 2013, registers and promotes it, serves February
-through the API, registers a second model and swaps them under traffic. At last
-the audit log is verified, and the champion says where it came from.
+Trains a model on January 2013, registers and promotes it, registers a second
+one and swaps them under traffic. Then February to April pass on the replay clock:
+3,000 flights a month are asked for, hours close, drift is judged, alerts are raised,
+and a report of it opens in a browser. At last the audit log is verified, and the
+champion says where it came from.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ import argparse
 import sys
 import threading
 import time
+import webbrowser
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -27,10 +32,17 @@ from tiltyard.client import Predictions, Version
 from tiltyard.errors import InvalidRows, NotFound, TiltyardError
 from tiltyard.local.checkout import package_folder, stacks_folder
 from tiltyard.local.stack import Stack
+from tiltyard.report.drift import features
+from tiltyard.report.drift import summary as drift_summary
+from tiltyard.report.monitoring import monitoring_page
 
+STACK = "demo"
 MODEL = "late-flights"
 TEAM = "demo"
-BATCH = 2_000
+BATCH = 1_500
+FLIGHTS_A_MONTH = 3_000
+LAST_MONTH, LAST_MONTH_OF_A_YEAR = 4, 12
+REPORT = Path("drift.html")
 SINGLES = 200
 CALLERS = 3
 BEFORE_S, AFTER_S, PATIENCE_S = 4.0, 4.0, 60.0
@@ -103,20 +115,26 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Data:
-    """January up to the 24th to learn from, the rest of it held out, February to serve."""
+    """January up to the 24th to learn from, the rest of it held out, and flights of later months."""
 
     training: pd.DataFrame
     held_out: pd.DataFrame
-    february: pd.DataFrame
+    later: dict[int, pd.DataFrame]
+
+    @property
+    def february(self) -> pd.DataFrame:
+        return self.later[2]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--once", action="store_true", help="use a stack of its own and delete it at the end")
+    parser.add_argument("--year", action="store_true", help="replay February to December")
     options = parser.parse_args()
-    stack = Stack(stacks_folder(), "demo-once" if options.once else "default")
+    stack = Stack(stacks_folder(), "demo-once" if options.once else STACK)
     try:
-        run(stack, is_once=options.once)
+        last_month = LAST_MONTH_OF_A_YEAR if options.year else LAST_MONTH
+        run(stack, is_once=options.once, last_month=last_month)
     except TiltyardError as error:
         sys.exit(f"{error.title}: {error}")
     finally:
@@ -124,28 +142,35 @@ def main() -> None:
             stack.reset()
 
 
-def run(stack: Stack, *, is_once: bool) -> None:
+def run(stack: Stack, *, is_once: bool, last_month: int) -> None:
     begun = time.monotonic()
+    if stack.status().condition != "absent":
+        say("Deleting what an earlier demonstration left")
+        stack.reset()
     with step("Starting an embedded AWS on this machine and deploying the packaged service"):
-        url = stack.up(package_folder(None), variables={}).url
+        url = stack.up(package_folder(None), variables={"TILTYARD_CLOCK": "replay"}).url
     token = stack.token(subject="demo", roles=["scientist", "engineer"], teams=[TEAM], ttl_s=8 * 3600)
+    admin = stack.token(subject="replay", roles=["admin"], teams=[], ttl_s=8 * 3600)
     with step("Reading the flights of 2013 and training on January 1 to 24"):
-        data = read()
+        data = read(last_month)
         first = task.fit(data.training)
-    with Client(url, token) as client:
+    with Client(url, token) as client, Client(url, admin) as clock:
+        clock.tick(midnight(2))
         with step("Registering the model with January 25 to 31, which it has not seen"):
             version_1 = register(client, first, data, "100 rounds")
         crown(client, version_1, "the first model")
-        serve(url, token, first, data)
         with step("Training and registering a second model"):
             second = task.fit(data.training, rounds=200, learning_rate=0.05)
             version_2 = register(client, second, data, "200 smaller steps")
         swap(url, token, client, data, {version_1.version: first, version_2.version: second}, version_2)
+        serve(url, token, second, data)
+        replay(client, clock, version_2, data)
+        watched(client, last_month, is_once=is_once)
         say("Who answered when:")
         for reign in list(client.timeline(MODEL))[:3]:
             print(
                 f"    generation {reign.generation}: "
-                f"version {reign.version} since {reign.started_at:%H:%M:%S} UTC"
+                f"version {reign.version} since {reign.started_at:%Y-%m-%d %H:%M:%S} UTC"
             )
         auditor = stack.token(subject="auditor", roles=["auditor"], teams=[], ttl_s=3600)
         with step("Verifying the audit log, entry by entry, against its signed checkpoint"):
@@ -158,10 +183,19 @@ def run(stack: Stack, *, is_once: bool) -> None:
         print(next_commands(url))
 
 
-def read() -> Data:
-    table = task.load(months=range(1, 3))
+def read(last_month: int) -> Data:
+    table = task.load(months=range(1, last_month + 1))
     january = task.labelled(table[table["month"] == 1])
-    return Data(january[january["day"] <= 24], january[january["day"] > 24], table[table["month"] == 2])
+    later = {
+        month: table[table["month"] == month].sample(FLIGHTS_A_MONTH, random_state=month).sort_values("at")
+        for month in range(2, last_month + 1)
+    }
+    return Data(january[january["day"] <= 24], january[january["day"] > 24], later)
+
+
+def midnight(month: int, day: int = 1) -> datetime:
+    """In 2013 (or as 2014 begins), UTC."""
+    return datetime(2013 + (month - 1) // 12, (month - 1) % 12 + 1, day, tzinfo=UTC)
 
 
 def register(client: Client, model: Pipeline, data: Data, description: str) -> Version:
@@ -174,6 +208,7 @@ def register(client: Client, model: Pipeline, data: Data, description: str) -> V
         target=data.held_out[task.TARGET].astype(int),
         task="binary",
         time="at",
+        zone="America/New_York",
         calendar=["month_day", "weekday", "weekend"],
         categories={name: sorted(known[name].unique()) for name in task.CATEGORIES},
         ranges={name: (known[name].min(), known[name].max()) for name in task.NUMBERS},
@@ -197,7 +232,7 @@ def crown(client: Client, version: Version, reason: str) -> None:
 
 
 def serve(url: str, token: str, model: Pipeline, data: Data) -> None:
-    """February in batches, then some flights one by one."""
+    """Flights of February in batches, then some of them one by one."""
     rows = data.february
     expected = model.predict_proba(rows[task.FEATURES])[:, 1]
     compared, counted = Comparison(), Counted()
@@ -224,6 +259,75 @@ def serve(url: str, token: str, model: Pipeline, data: Data) -> None:
         print(f"    {singles.requests} requests, {singles.failed} failed; {singles.latency()}")
     explained(url, token, rows.iloc[[int(expected.argmax())]])
     refused(url, token, rows.iloc[[0]])
+
+
+def replay(client: Client, clock: Client, version: Version, data: Data) -> None:
+    """Month by month: ask for the flights, wait until they are counted, and let the weeks pass."""
+    say(f"Replaying {len(data.later)} months, {FLIGHTS_A_MONTH:,} flights each, a tick a week")
+    for month, rows in data.later.items():
+        started = time.monotonic()
+        if month > 2:  # February's flights have been asked for
+            for start in range(0, len(rows), BATCH):
+                ask(client, rows.iloc[start : start + BATCH])
+        # What lies on the last evening in New York is the next month's in UTC.
+        until = midnight(month + 1) + timedelta(days=1)
+        counted(client, version, len(rows), midnight(month), until)
+        counted_s, now = time.monotonic() - started, midnight(month)
+        while now < midnight(month + 1):
+            now = min(now + timedelta(days=7), midnight(month + 1))
+            # Hours close 15 minutes after their end.
+            clock.tick(now + timedelta(minutes=20))
+            progress(
+                f"    {now:%Y-%m-%d}: {len(rows):,} flights counted after {counted_s:.1f} s, "
+                f"{(now - midnight(month)).days} days passed after {time.monotonic() - started:.1f} s",
+                is_last=now == midnight(month + 1),
+            )
+
+
+def counted(client: Client, version: Version, rows: int, start: datetime, end: datetime) -> None:
+    """Wait until telemetry has counted these flights, by whichever version they were answered."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        found = sum(
+            window["rows"]
+            for number in range(1, version.version + 1)
+            for window in client.quality(MODEL, start=start, end=end, version=number).windows
+        )
+        if found >= rows:
+            return
+        if time.monotonic() > deadline:
+            raise SystemExit(
+                f"Only {found:,} of {rows:,} flights were counted; `tiltyard local logs` may say why."
+            )
+        time.sleep(0.2)
+
+
+def watched(client: Client, last_month: int, *, is_once: bool) -> None:
+    """What the watch found, and the report of it."""
+    say("What the watch raised:")
+    raised = [*client.alerts(MODEL), *client.alerts(MODEL, state="resolved")]
+    for alert in sorted(raised, key=lambda alert: alert.opened_at):
+        subjects = ", ".join(sorted(alert.subjects))
+        print(
+            f"    {alert.opened_at:%Y-%m-%d %H:%M} {alert.severity} {alert.kind}: {subjects} ({alert.state})"
+        )
+    if not raised:
+        print("    nothing")
+    start, end = midnight(2), midnight(last_month + 1)
+    drift = client.drift(MODEL, start=start, end=end, step="week")
+    quality = client.quality(MODEL, start=start, end=end, step="week")
+    of = features(drift.body)
+    say(drift_summary(of, drift.windows, "week"))
+    for feature in of[:8]:
+        effect = "–" if feature.effect is None else f"{feature.effect:.2f}"
+        print(f"    {feature.name:<40} {feature.state:<14} effect {effect}")
+    REPORT.write_text(
+        monitoring_page(drift.body, quality.body, written_at=datetime.now(UTC)), encoding="utf-8"
+    )
+    print(f"    the whole report: {REPORT.resolve()}")
+    if not is_once:
+        # Without a browser this does nothing.
+        webbrowser.open(REPORT.resolve().as_uri())
 
 
 def explained(url: str, token: str, row: pd.DataFrame) -> None:
@@ -330,7 +434,7 @@ def report(counted: Counted, compared: Comparison) -> None:
 
 
 def next_commands(url: str) -> str:
-    token = f".venv/bin/tiltyard local token --role scientist --role engineer --team {TEAM}"
+    token = f".venv/bin/tiltyard local token --name {STACK} --role scientist --role engineer --team {TEAM}"
     return "\n".join(
         [
             "",
@@ -340,10 +444,12 @@ def next_commands(url: str) -> str:
             f"  export TILTYARD_TOKEN=$({token})",
             f"  .venv/bin/tiltyard champion timeline {MODEL}",
             f"  .venv/bin/tiltyard version show {MODEL}/1",
+            f"  .venv/bin/tiltyard drift show {MODEL} --from 2013-02-01 --to 2013-05-01 --step week",
+            f"  .venv/bin/tiltyard alert list --model {MODEL}",
             f"  .venv/bin/tiltyard audit list --model {MODEL}",
             f"  .venv/bin/tiltyard champion rollback {MODEL} --reason 'trying it out'",
             "  .venv/bin/python examples/quickstart.py",
-            "  .venv/bin/tiltyard local down",
+            f"  .venv/bin/tiltyard local down --name {STACK}",
         ]
     )
 

@@ -90,6 +90,8 @@ def test_an_empty_value_is_missing():
         ("TILTYARD_POINTER_INTERVAL_S", "inf", "must be a number from 0.01 up"),
         ("TILTYARD_SESSION_MEMORY_MB", "0.5", "must be a number from 1 up"),
         ("TILTYARD_SESSION_MEMORY_MB", "-3", "must be a number from 1 up"),
+        ("TILTYARD_CLOCK", "fast", "must be wall or replay"),
+        ("TILTYARD_CLOCK", "replay", "which only stage local accepts"),
         ("TILTYARD_ISSUERS", "{", "isn't JSON"),
         ("TILTYARD_ISSUERS", "{}", "must be a JSON list"),
     ],
@@ -99,6 +101,14 @@ def test_a_wrong_value_is_named_with_what_it_should_be(name, value, detail):
 
     assert found.startswith(name)
     assert detail in found
+
+
+def test_a_local_stage_may_replay():
+    assert Settings.from_environ(ENVIRON).clock == "wall"
+    assert (
+        Settings.from_environ(ENVIRON | {"TILTYARD_STAGE": "local", "TILTYARD_CLOCK": "replay"}).clock
+        == "replay"
+    )
 
 
 def test_no_issuer_at_all_is_allowed():

@@ -20,6 +20,7 @@ _GROUPS = {
     "anomaly": "tiltyard.cli.anomaly:anomaly",
     "audit": "tiltyard.cli.audit:audit",
     "champion": "tiltyard.cli.champion:champion",
+    "clock": "tiltyard.cli.clock:clock",
     "drift": "tiltyard.cli.drift:drift",
     "lineage": "tiltyard.cli.lineage:lineage",
     "local": "tiltyard.cli.local:local",

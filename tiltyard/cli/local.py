@@ -45,13 +45,16 @@ def local() -> None:
     metavar="KEY=VALUE",
     help="An environment variable of every function, for instance TILTYARD_POINTER_INTERVAL_S=0.1.",
 )
+@click.option("--replay", is_flag=True, help="With a clock that `tiltyard clock tick` puts forward.")
 @with_json
-def up(name: str, package: Path | None, settings: Sequence[str], as_json: bool) -> None:
+def up(name: str, package: Path | None, settings: Sequence[str], replay: bool, as_json: bool) -> None:
     """Start and deploy the stack.
 
     What runs and hasn't changed is left alone.
     """
     variables = dict(_setting(text) for text in settings)
+    if replay:
+        variables["TILTYARD_CLOCK"] = "replay"
     stack = _stack(name)
     if package is None:
         progress("Packaging the service (up to half a minute when it changed) …")

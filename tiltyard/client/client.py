@@ -13,6 +13,7 @@ import httpx
 
 from tiltyard.client.alerts import AlertCalls
 from tiltyard.client.audit import AuditCalls
+from tiltyard.client.clock import ClockCalls
 from tiltyard.client.lineage import LineageCalls
 from tiltyard.client.reconciliation import ReconciliationCalls
 from tiltyard.client.records import (
@@ -51,7 +52,14 @@ PAGE = 200
 
 
 class Client(
-    LineageCalls, AuditCalls, WebhookCalls, SeriesCalls, TelemetryCalls, ReconciliationCalls, AlertCalls
+    LineageCalls,
+    AuditCalls,
+    WebhookCalls,
+    SeriesCalls,
+    TelemetryCalls,
+    ReconciliationCalls,
+    AlertCalls,
+    ClockCalls,
 ):
     """Talks to one Tiltyard; safe to share between threads.
 

@@ -35,6 +35,7 @@ from tiltyard.runtime.bundle import MODEL, PARITY, PROFILE, REFERENCE, SIGNATURE
 from tiltyard.runtime.confinement import READY, lock_down
 from tiltyard.runtime.model import ServedModel
 from tiltyard.runtime.reference import bare
+from tiltyard.runtime.zones import known_zones
 
 # ``value = Identity(numbers)``, float32 (n, 1), in canonical form.
 _IDENTITY = bytes.fromhex(
@@ -130,6 +131,7 @@ def main() -> None:
     request = json.loads(sys.stdin.buffer.readline())
     resident = Resident()
     _warm_up(resident)
+    known_zones()
     lock_down(
         memory_bytes=int(request["memory_bytes"]) + 2 * sum(request["files"].values()),
         cpu_s=float(request["cpu_s"]),
