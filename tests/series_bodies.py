@@ -97,7 +97,7 @@ def quality_body(
     for place in range(count):
         cells = {name: counts[place] for name, counts in columns.items()}
         rows = max(each["rows"] for each in cells.values())
-        odd: dict[str, Any] = {"flagged": {}, "actions": {}, "rules": {}, "ahead": 0}
+        odd: dict[str, Any] = {"flagged": {}, "actions": {}, "rules": {}, "ahead": 0, "duplicates": None}
         given = {key: values[place] for key, values in windows.items()}
         found.append({**_window(place, step, rows), "columns": cells, **odd, **given})
     missing = {name: (reference or {}).get(name, 0.0) for name in columns}

@@ -31,12 +31,18 @@ class ColumnQuality(Schema):
     constant: bool
 
 
+class Duplicates(Schema):
+    distinct: Rows = Field(description="A sample of the window's distinct rows")
+    repeated: Rows = Field(description="Of them, those that came more than once")
+
+
 class QualityWindow(Window):
     columns: dict[str, ColumnQuality]
     flagged: dict[str, int] = Field(description="Rows by what was odd about them")
     actions: dict[str, int]
     rules: dict[str, int]
     ahead: int = Field(ge=0, description="Rows whose caller named a time that was still to come")
+    duplicates: Duplicates | None = Field(description="Null where rows were counted before these were")
 
 
 class Verdict(Schema):

@@ -182,6 +182,27 @@ def spoilt(
             yield from _stuck(window, counter, name, step, limit, phi)
 
 
+def repeated(window: Window, counter: Counter, step: Step, terms: Terms) -> Iterator[Found]:
+    """Whole rows that came more than once, more often than among the held-out rows.
+
+    The more rows, the more are equal by chance where columns hold few values: so only
+    windows of no more rows than were held out are compared.
+    """
+    before = counter.profile.get("duplicates")
+    sketch, rows = window.summary.sketch, window.summary.rows
+    if before is None or not sketch.is_known or rows > counter.profile["rows"]:
+        return
+    count, limit = sketch.repeated, terms.budget.p_value(step)
+    if count < FEWEST_ODD or not before["distinct"]:
+        return
+    share, usual = count / sketch.distinct, before["repeated"] / before["distinct"]
+    p = excess_p(count, sketch.distinct, before["repeated"], before["distinct"])
+    if p > limit or share - usual < SMALLEST_SHARE:
+        return
+    facts = {"scale": step, "rows": rows, "share": share, "usual": usual, "p": p, "limit": limit}
+    yield _found(QUALITY, "duplicate rows", "warning", window, facts, step)
+
+
 def flow(rows: int, past: Sequence[int], window: Window, terms: Terms) -> Iterator[Found]:
     """No rows where there used to be, or far more of them: against the same hour of the last four weeks."""
     limit = terms.budget.p_value("hour")

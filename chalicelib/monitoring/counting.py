@@ -35,7 +35,7 @@ class Counter:
         self.signature = signature
         self.profile = profile
         self.layout = Layout.of(profile, signature.classes, personal=personal)
-        self._binner = Binner(self.layout)
+        self._binner = Binner(self.layout, personal=personal)
         numbers = [cells for cells in self.layout.columns if isinstance(cells, NumberCells)]
         self._distances = {cells.distance: cells.name for cells in numbers if cells.distance is not None}
         self._together = Together(Axes.from_json(profile["together"])) if self._distances else None

@@ -30,6 +30,14 @@ class ColumnQuality:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Of a sample of `distinct` rows, those that came more than once; personal columns tell none apart."""
+
+    distinct: int
+    repeated: int
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
     """Of a window. `flagged` counts rows by what was odd about them, `actions` and `rules` what followed."""
 
@@ -38,6 +46,7 @@ class Quality:
     actions: Mapping[str, int]
     rules: Mapping[str, int]
     ahead: int
+    duplicates: Duplicates | None
 
 
 def quality(summary: Summary) -> Quality:
@@ -49,6 +58,7 @@ def quality(summary: Summary) -> Quality:
         _named(events, "action:"),
         _named(events, "rule:"),
         events.get("ahead", 0),
+        Duplicates(summary.sketch.distinct, summary.sketch.repeated) if summary.sketch.is_known else None,
     )
 
 

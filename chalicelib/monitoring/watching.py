@@ -154,6 +154,7 @@ class Watch:
             if window.summary.rows:
                 found += checks.drifted(window, of, step, terms, phi)
                 found += checks.spoilt(window, counter, of, step, terms, phi)
+                found += checks.repeated(window, counter, step, terms)
                 found += checks.untimely(window, step, terms)
             if step == "hour":
                 memory, of_hour = _hourly(

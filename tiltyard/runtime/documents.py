@@ -122,6 +122,16 @@ def check_profile(profile: Mapping[str, Any], signature: Signature) -> None:
         counted = {name for name, column in columns.items() if column["kind"] == "number"}
         numeric = {column.name for column in signature.inputs if column.type in ("number", "integer")}
         _check_together(profile["together"], counted & numeric)
+    if "duplicates" in profile:
+        found = profile["duplicates"]
+        if (
+            not isinstance(found, dict)
+            or not all(_is_count(found.get(key)) for key in ("distinct", "repeated"))
+            or found["repeated"] > found["distinct"]
+        ):
+            raise _invalid(
+                "/profile/duplicates", "must hold distinct rows, and how many of them are repeated"
+            )
     if "seasons" in profile:
         _check_seasons(profile["seasons"], profile)
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tiltyard.stats.layout import CategoryCells, Layout, NumberCells
+from tiltyard.stats.sketch import UNKNOWN, Sketch, hashes_of
 from tiltyard.stats.summary import Moments, Summary
 
 FURTHEST = 2**31
+MOST_HASHED = 4096
+"""Columns that tell rows apart, at most."""
+MOST_DIGESTS = 100_000
 _LOW_BITS = 31
 _BLOCK = 1 << 19
 """Comparisons at once: their results stay in a near cache."""
@@ -30,7 +36,8 @@ class Binner:
     so rows that came one by one are best counted together.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, personal: AbstractSet[str] = frozenset()) -> None:
+        """`personal` columns are no part of what makes two rows the same."""
         self.layout = layout
         self._numbers = [cells for cells in layout.columns if isinstance(cells, NumberCells)]
         self._levels = {
@@ -41,6 +48,13 @@ class Binner:
         self._edges = Edges([cells.edges for cells in self._numbers])
         self._exponents = np.array([[cells.exponent] for cells in self._numbers], dtype=np.int64)
         self._score_edges = Edges([layout.score_edges])
+        self._told_numbers = np.flatnonzero(
+            [cells.distance is None and cells.name not in personal for cells in self._numbers]
+        )
+        self._told_texts = [name for name in self._levels if name not in personal][:MOST_HASHED]
+        if len(self._told_numbers) + len(self._told_texts) > MOST_HASHED:
+            self._told_numbers = self._told_numbers[: MOST_HASHED - len(self._told_texts)]
+        self._digests: dict[str, int] = {}
 
     def count(
         self,
@@ -65,7 +79,10 @@ class Binner:
         """
         given = np.asarray(scores, dtype=np.float64)
         n = len(given)
-        counted = self._count_numbers(columns, n)
+        numbers = self._values(columns, n)
+        missing = np.isnan(numbers)
+        counted = self._count_numbers(numbers, missing)
+        sketch = self._sketch(columns, numbers, has_missing=bool(missing.any()))
         cells: dict[str, tuple[int, ...]] = {}
         moments: dict[str, Moments] = {}
         for column in self.layout.columns:
@@ -84,21 +101,60 @@ class Binner:
             if self._classes
             else (),
             dict(sorted((events or {}).items())),
+            sketch,
         )
 
     @property
     def _classes(self) -> int:
         return len(self.layout.classes)
 
-    def _count_numbers(
-        self, columns: Mapping[str, Values], n: int
-    ) -> Iterator[tuple[tuple[int, ...], Moments]]:
-        """The cells and the moments of each number column, in the layout's order."""
+    def _values(self, columns: Mapping[str, Values], n: int) -> Floats:
         values: Floats = np.empty((len(self._numbers), n))
         for i, column in enumerate(self._numbers):
             given = columns.get(column.name)
             values[i] = np.nan if given is None else as_floats(given)
-        missing = np.isnan(values)
+        values += 0.0  # -0.0 becomes the 0.0 that it equals
+        return values
+
+    def _sketch(self, columns: Mapping[str, Values], values: Floats, *, has_missing: bool) -> Sketch:
+        """Which rows are the same in all columns but personal ones."""
+        n = values.shape[1]
+        numbers, texts = len(self._told_numbers), len(self._told_texts)
+        if not n:
+            return Sketch()
+        if not numbers + texts:
+            return UNKNOWN
+        told = values if numbers == len(values) else values[self._told_numbers]
+        if has_missing:
+            told = np.where(np.isnan(told), np.nan, told)  # NaN has many forms
+        bits = told.view(np.uint64)
+        if texts:
+            words = np.zeros((texts, n), np.uint64)
+            for place, name in enumerate(self._told_texts):
+                given = columns.get(name)
+                if given is not None:
+                    words[place] = [self._digest(value) for value in given]
+            bits = np.concatenate([bits, words])
+        return Sketch.of(hashes_of(bits))
+
+    def _digest(self, value: object) -> int:
+        if value is None:
+            return 0
+        text = _text(value)
+        found = self._digests.get(text)
+        if found is None:
+            if len(self._digests) >= MOST_DIGESTS:
+                self._digests.clear()
+            found = int.from_bytes(
+                hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+            )
+            self._digests[text] = found
+        return found
+
+    def _count_numbers(
+        self, values: Floats, missing: NDArray[np.bool_]
+    ) -> Iterator[tuple[tuple[int, ...], Moments]]:
+        """The cells and the moments of each number column, in the layout's order."""
         return zip(
             self._edges.counts(values, missing),
             _moments(self._numbers, self._exponents, values, missing),
@@ -112,7 +168,7 @@ class Binner:
             if value is None:
                 found[-1] += times
                 continue
-            text = ("true" if value else "false") if isinstance(value, bool) else str(value)
+            text = _text(value)
             found[levels.get(text, len(levels))] += times
         return tuple(found)
 
@@ -125,6 +181,10 @@ class Binner:
             score = np.clip(given[:, 1] if self._classes == 2 else given.max(axis=1), 0.0, 1.0)
         ((*found, _),) = self._score_edges.counts(score[None], np.isnan(score)[None])
         return tuple(found)
+
+
+def _text(value: object) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
 def as_floats(values: Values) -> Floats:

@@ -4,7 +4,7 @@ Every field is a count, or a sum of whole multiples of a column's unit. Adding i
 associative and commutative to the bit, so parts may be counted anywhere and merged
 anyhow, and a verdict can be computed again from what is stored.
 
-The encoding (format 1) is ``TW``, the format, the layout's digest, unsigned LEB128
+The encoding (format 2; 1 had no sketch) is ``TW``, the format, the layout's digest, unsigned LEB128
 numbers, and a CRC-32: whatever was cut off, flipped or belongs to another layout
 raises and never reads as numbers.
 """
@@ -19,10 +19,13 @@ from dataclasses import dataclass, field
 
 from tiltyard.errors import IntegrityError
 from tiltyard.stats.layout import Layout, NumberCells
+from tiltyard.stats.sketch import UNKNOWN, Sketch
 
 MAGIC = b"TW"
-FORMAT = 1
+FORMAT = 2
+WITHOUT_SKETCH = 1
 MAX_COUNT = 2**60
+EMPTY = Sketch()
 
 _DENSE, _SPARSE = 0, 1
 _HEADER = len(MAGIC) + 1 + 8
@@ -68,7 +71,8 @@ class Summary:
 
     `cells` and `moments` are by column, `scores` the score's bins, `answers` the
     rows by predicted class (empty for a regression); `events` counts what else
-    happened, by name (``action:abstain``, ``rule:odd-row``, ``unseen:carrier``).
+    happened, by name (``action:abstain``, ``rule:odd-row``, ``unseen:carrier``);
+    `sketch` says how many rows are the same as another.
     """
 
     layout: Layout
@@ -78,6 +82,7 @@ class Summary:
     scores: tuple[int, ...]
     answers: tuple[int, ...]
     events: Mapping[str, int] = field(default_factory=dict)
+    sketch: Sketch = EMPTY
 
     @classmethod
     def empty(cls, layout: Layout) -> Summary:
@@ -102,6 +107,7 @@ class Summary:
             _sum(self.scores, other.scores),
             _sum(self.answers, other.answers),
             dict(sorted((Counter(self.events) + Counter(other.events)).items())),
+            self.sketch + other.sketch,
         )
 
     def less(self, part: Summary, *, was: Summary) -> Summary | None:
@@ -123,10 +129,11 @@ class Summary:
         if min(counts) < 0:
             return None
         found = {name: rest for name, rest in moments.items() if rest is not None}
-        if len(found) < len(moments):
+        sketch = self.sketch.less(part.sketch)
+        if len(found) < len(moments) or sketch is None:
             return None
         happened = {name: count for name, count in sorted(events.items()) if count}
-        return Summary(self.layout, rows, cells, found, scores, answers, happened)
+        return Summary(self.layout, rows, cells, found, scores, answers, happened, sketch)
 
     def encode(self) -> bytes:
         """The bytes of these numbers; equal summaries have equal bytes.
@@ -148,6 +155,7 @@ class Summary:
             _write(out, len(text))
             out += text
             _write(out, count)
+        _write_sketch(out, self.sketch)
         return bytes(out + struct.pack(">I", zlib.crc32(out)))
 
     @classmethod
@@ -164,17 +172,17 @@ class Summary:
         body, crc = content[:-_CRC], content[-_CRC:]
         if struct.pack(">I", zlib.crc32(body)) != crc:
             raise IntegrityError("the summary of a window was changed or cut off")
-        if body[2] != FORMAT:
+        if body[2] not in (FORMAT, WITHOUT_SKETCH):
             raise IntegrityError(f"the summary has format {body[2]}; this Tiltyard reads {FORMAT}")
         if body[3:_HEADER] != layout.digest:
             raise IntegrityError("the summary is of a version with another profile")
         try:
-            return _read(_Reader(body, _HEADER), layout)
+            return _read(_Reader(body, _HEADER), layout, has_sketch=body[2] == FORMAT)
         except (IndexError, struct.error, UnicodeDecodeError) as exc:
             raise IntegrityError("the summary of a window ends too early") from exc
 
 
-def _read(reader: _Reader, layout: Layout) -> Summary:
+def _read(reader: _Reader, layout: Layout, *, has_sketch: bool) -> Summary:
     rows = reader.number()
     cells: dict[str, tuple[int, ...]] = {}
     moments: dict[str, Moments] = {}
@@ -187,9 +195,10 @@ def _read(reader: _Reader, layout: Layout) -> Summary:
     for _ in range(reader.number()):
         name = reader.take(reader.number()).decode()
         events[name] = reader.number()
+    sketch = reader.sketch() if has_sketch else UNKNOWN if rows else EMPTY
     if not reader.is_done:
         raise IntegrityError("the summary of a window goes on after its end")
-    return Summary(layout, rows, cells, moments, scores, answers, events)
+    return Summary(layout, rows, cells, moments, scores, answers, events, sketch)
 
 
 class _Reader:
@@ -228,6 +237,13 @@ class _Reader:
             found[place] = self.number()
         return tuple(found)
 
+    def sketch(self) -> Sketch:
+        limit, counts, row = self.number() - 1, list[tuple[int, int]](), -1
+        for _ in range(self.number()):
+            row += self.number() + 1
+            counts.append((row, self.number()))
+        return Sketch(tuple(counts), limit)
+
     def moments(self) -> Moments:
         total, squares = self.number(), self.number()
         total = total >> 1 if not total & 1 else -(total >> 1) - 1
@@ -235,6 +251,16 @@ class _Reader:
         if self.number():
             smallest, largest = struct.unpack(">dd", self.take(16))
         return Moments(total, squares, smallest, largest)
+
+
+def _write_sketch(out: bytearray, sketch: Sketch) -> None:
+    _write(out, sketch.limit + 1)
+    _write(out, len(sketch.counts))
+    last = -1
+    for row, times in sketch.counts:
+        _write(out, row - last - 1)
+        _write(out, times)
+        last = row
 
 
 def _write(out: bytearray, value: int) -> None:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from tiltyard.contract.signature import Column, Signature
 from tiltyard.contract.step import to_columns
-from tiltyard.stats.layout import score_groups
+from tiltyard.stats.binning import Binner
+from tiltyard.stats.layout import Layout, score_groups
 from tiltyard.training.numbers import as_list, bin_counts, number_profile, quantile_edges
 from tiltyard.training.seasons import Placed, build_seasons, placed_levels, placed_numbers
 from tiltyard.training.together import Measured, build_together
@@ -60,6 +61,7 @@ def build_profile(
     mean-shift statistic reads. Column ``category``: `LEVELS` levels by frequency, ties by
     name. A subject and columns of type ``datetime`` have no entry. ``together`` is
     there where `build_together` finds any: `stats.together.Axes`, and its distances' counts.
+    ``duplicates`` counts rows that are the same in all columns but personal ones.
     ``seasons`` is there where rows have a time (`build_seasons`): of each column, of each
     distance, and of the score, what `stats.seasons.Seasons` reads.
     """
@@ -86,7 +88,22 @@ def build_profile(
         seasons = _seasons(signature, profile, values, score, together, values[time], zone)
         if seasons is not None:
             profile["seasons"] = seasons
+    duplicates = _duplicates(signature, profile, values)
+    if duplicates is not None:
+        profile["duplicates"] = duplicates
     return profile
+
+
+def _duplicates(signature: Signature, profile: Json, values: Mapping[str, NDArray[Any]]) -> Json | None:
+    """Of a sample of distinct held-out rows, how many came more than once (`stats.sketch`)."""
+    personal = frozenset(column.name for column in signature.columns if column.is_personal)
+    counted = {name: values[name] for name in profile["columns"]}
+    bare = Layout.of({"columns": profile["columns"], "score": {}}, (), personal=personal)
+    none = np.empty((profile["rows"], 0))
+    sketch = Binner(bare, personal=personal).count(counted, none).sketch
+    if not sketch.is_known:
+        return None
+    return {"distinct": sketch.distinct, "repeated": sketch.repeated}
 
 
 def _seasons(
