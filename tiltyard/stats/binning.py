@@ -46,7 +46,7 @@ class Binner:
             if isinstance(cells, CategoryCells)
         }
         self._edges = Edges([cells.edges for cells in self._numbers])
-        self._exponents = np.array([[cells.exponent] for cells in self._numbers], dtype=np.int64)
+        self._exponents = np.array([cells.exponent for cells in self._numbers], dtype=np.int64).reshape(-1, 1)
         self._score_edges = Edges([layout.score_edges])
         self._told_numbers = np.flatnonzero(
             [cells.distance is None and cells.name not in personal for cells in self._numbers]

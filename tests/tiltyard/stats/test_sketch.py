@@ -97,6 +97,12 @@ def test_values_in_one_cell_are_told_apart():
     assert (found.distinct, found.repeated) == (3, 0)
 
 
+def test_a_model_of_text_alone_is_counted_too():
+    found = Binner(Layout((CategoryCells("b", ("x",)),), (), ())).count({"b": ["x", "x"]}, np.empty((2, 0)))
+
+    assert (found.cells["b"], found.sketch.repeated) == ((2, 0, 0), 1)
+
+
 def test_personal_columns_tell_no_rows_apart():
     binner = Binner(LAYOUT, personal=frozenset({"b"}))
 
