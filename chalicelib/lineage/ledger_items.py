@@ -58,7 +58,8 @@ class LedgerRow:
 
     `scores` are the bytes of its float32 scores (little-endian), `value` what was
     answered as text; `lake` names the object that holds the row itself and `line`
-    its line there, counted from 0. `at` is event time, `subject` a pseudonym.
+    its line there, counted from 0; `cells` are its columns' cells (`stats.binned`; empty
+    in rows older than these). `at` is event time, `subject` a pseudonym.
     """
 
     model: str
@@ -70,6 +71,7 @@ class LedgerRow:
     scores: bytes
     lake: str
     line: int
+    cells: bytes = b""
     subject: str | None = None
 
 
@@ -110,6 +112,8 @@ def row_item(row: LedgerRow, *, expires_at: datetime) -> Item:
         "csk": row.id,
         TTL_ATTRIBUTE: int(expires_at.timestamp()),
     }
+    if row.cells:
+        item["cells"] = row.cells
     if row.subject is not None:
         item["subject"] = row.subject
         item["spk"] = f"S#{row.subject}"
@@ -128,6 +132,7 @@ def row_from(item: Item) -> LedgerRow:
         scores=item["scores"],
         lake=item["lake"],
         line=item["line"],
+        cells=item.get("cells", b""),
         subject=item.get("subject"),
     )
 

@@ -17,6 +17,7 @@ from chalicelib.ports import ArtifactStore, LineageStore
 from tiltyard.contract.signature import Signature
 from tiltyard.errors import IntegrityError, NotFound
 from tiltyard.runtime.bundle import PROFILE, SIGNATURE, SIZE_LIMITS
+from tiltyard.stats.binned import encode
 from tiltyard.stats.binning import Binner, Values, as_floats
 from tiltyard.stats.layout import Layout, NumberCells, reference_counts
 from tiltyard.stats.summary import Summary
@@ -45,12 +46,29 @@ class Counter:
         """The summary of rows, what was odd about them included."""
         if not rows:
             return Summary.empty(self.layout)
+        return self._count(rows, *self._columns(rows))
+
+    def taken(self, rows: Sequence[Row]) -> tuple[Summary, list[bytes]]:
+        """The summary of those rows that count, and all rows as the cells that they lie in."""
+        if not rows:
+            return Summary.empty(self.layout), []
+        columns, events = self._columns(rows)
+        cells = encode(self.layout, self._binner.cells(columns, len(rows)))
+        counted = [row for row in rows if row.is_counted]
+        if len(counted) < len(rows):
+            return self.count(counted), cells
+        return self._count(rows, columns, events), cells
+
+    def _columns(self, rows: Sequence[Row]) -> tuple[dict[str, Values], Tally[str]]:
         events: Tally[str] = Tally()
         columns: dict[str, Values] = {}
         for name in self.profile["columns"]:
             columns[name] = self._as_numbers(name, [row.columns.get(name) for row in rows], events)
         if self._together is not None:
             columns |= self._distances_of(self._together, columns)
+        return columns, events
+
+    def _count(self, rows: Sequence[Row], columns: Mapping[str, Values], events: Tally[str]) -> Summary:
         for row in rows:
             _tally(row, events)
         scores = np.asarray([row.scores for row in rows], dtype=np.float32)

@@ -170,12 +170,16 @@ class Ingest:
             known_on = f"{self._now:%Y-%m-%d}" if is_closed else None
             number = self._choose(SHARDS)
             stored = self._ledger.shard(place.hour, number, known_on=known_on)
-            counts = counter.count([row for row in rows if row.is_counted])
+            counts, cells = counter.taken(rows)
             content = counts.encode() if stored is None else counter.added(stored.content, counts)
             revision = 0 if stored is None else stored.revision
             shard = Shard(place.hour, number, content, revision, known_on)
             try:
-                self._ledger.add([_ledger_row(row, lake_key, lines[row.id]) for row in rows], shard)
+                items = [
+                    _ledger_row(row, lake_key, lines[row.id], binned)
+                    for row, binned in zip(rows, cells, strict=True)
+                ]
+                self._ledger.add(items, shard)
             except NotCounted as exc:
                 rows = [row for row in rows if row.id not in exc.known]
                 is_closed = is_closed or exc.is_closed
@@ -201,7 +205,7 @@ def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     return (rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE))
 
 
-def _ledger_row(row: Row, lake: str, line: int) -> LedgerRow:
+def _ledger_row(row: Row, lake: str, line: int, cells: bytes) -> LedgerRow:
     return LedgerRow(
         model=row.model,
         id=row.id,
@@ -212,5 +216,6 @@ def _ledger_row(row: Row, lake: str, line: int) -> LedgerRow:
         scores=np.asarray(row.scores, dtype="<f4").tobytes(),
         lake=lake,
         line=line,
+        cells=cells,
         subject=row.subject,
     )

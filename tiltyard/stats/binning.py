@@ -104,6 +104,23 @@ class Binner:
             sketch,
         )
 
+    def cells(self, columns: Mapping[str, Values], n: int) -> Places:
+        """The cell of each of n rows in every column, shape (columns, n), in the layout's order."""
+        numbers = self._values(columns, n)
+        placed = iter(self._edges.cells(numbers, np.isnan(numbers)))
+        found = np.empty((len(self.layout.columns), n), np.int64)
+        for place, column in enumerate(self.layout.columns):
+            if isinstance(column, NumberCells):
+                found[place] = next(placed)
+            else:
+                values = columns.get(column.name)
+                found[place] = column.size - 1 if values is None else self._levels_of(column, values)
+        return found
+
+    def _levels_of(self, column: CategoryCells, values: Values) -> list[int]:
+        levels, missing = self._levels[column.name], column.size - 1
+        return [missing if value is None else levels.get(_text(value), len(levels)) for value in values]
+
     @property
     def _classes(self) -> int:
         return len(self.layout.classes)
@@ -222,6 +239,20 @@ class Edges:
             (*row[1 : len(edges)], row[0] if len(edges) else 0, row[len(edges)], row[-1])
             for edges, row in zip(self._columns, found.tolist(), strict=True)
         ]
+
+    def cells(self, values: Floats, missing: NDArray[np.bool_]) -> Places:
+        """Of m columns of n values, each value's place among its column's cells (`NumberCells`)."""
+        places = self._places(values)
+        for row, edges, without in zip(places, self._columns, missing, strict=True):
+            if not len(edges):
+                row[:] = np.where(without, 2, 1)
+                continue
+            below, above, missing_place = len(edges) - 1, len(edges), len(edges) + 1
+            row -= 1
+            row[row == len(edges) - 1] = above
+            row[row < 0] = below
+            row[without] = missing_place
+        return places
 
     def _places(self, values: Floats) -> Places:
         """How many of its column's edges each value reaches."""

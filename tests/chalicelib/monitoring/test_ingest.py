@@ -13,9 +13,11 @@ from production import START, counts, in_lake, run, serving, stored
 from app import app
 from chalicelib.lineage.ledger_items import Hour
 from chalicelib.monitoring import ingest
+from chalicelib.monitoring.counting import Counters
 from chalicelib.monitoring.rows import lines_of
 from chalicelib.serving.telemetry import decode
 from tiltyard.errors import Unavailable
+from tiltyard.stats.binned import decode as decode_cells
 
 
 def test_rows_are_stored_counted_and_laid_in_the_lake(stage):
@@ -195,3 +197,18 @@ def test_whatever_comes_twice_regrouped_late_or_breaks_off_counts_once(data):
         assert sum(total.cells["a"]) == sum(total.scores) == sum(total.answers) == made
         unit = 2.0 ** next(cells for cells in total.layout.columns if cells.name == "a").exponent
         assert total.moments["a"].total == sum(round(n / unit) for n in range(made))
+
+
+def test_rows_are_stored_with_their_cells_and_small(stage):
+    stage.ask([{"a": 1.0, "b": 1.2}, {"a": None, "b": 4.0}, {"a": 8.0, "b": 1.2}], query="?version=1")
+    stage.ask([{"a": 9.0, "b": 3.0}])
+    assert run(stage.messages()) == []
+
+    counter = Counters(stage.at_hand.lineage, stage.at_hand.artifacts).read(
+        stage.at_hand.lineage.version("delays", 1)
+    )
+    items = stored(stage.at_hand).values()
+    cells = sorted(decode_cells(item["cells"], counter.layout).tolist() for item in items)
+
+    assert cells == [[0, 0], [2, 0], [2, 1], [5, 1]]  # bins, then below, above and missing
+    assert max(sum(len(name) + len(str(value)) for name, value in item.items()) for item in items) < 1024 - 50
