@@ -21,6 +21,8 @@ MOST_HASHED = 4096
 """Columns that tell rows apart, at most."""
 MOST_DIGESTS = 100_000
 _LOW_BITS = 31
+_EXACT = 1000
+"""Powers of two below it are floats, and to multiply by one is exact."""
 _BLOCK = 1 << 19
 """Comparisons at once: their results stay in a near cache."""
 
@@ -276,7 +278,10 @@ class Edges:
 def _moments(
     columns: Sequence[NumberCells], exponents: Places, values: Floats, missing: NDArray[np.bool_]
 ) -> list[Moments]:
-    scaled = np.ldexp(values, -exponents)
+    if np.abs(exponents).max(initial=0) < _EXACT:
+        scaled = values * np.ldexp(1.0, -exponents)  # the same numbers, several times as fast
+    else:
+        scaled = np.ldexp(values, -exponents)
     np.rint(np.clip(scaled, -FURTHEST, FURTHEST, out=scaled), out=scaled)
     scaled[missing] = 0.0
     units = scaled.astype(np.int64)
