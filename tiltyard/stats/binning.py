@@ -278,10 +278,11 @@ class Edges:
 def _moments(
     columns: Sequence[NumberCells], exponents: Places, values: Floats, missing: NDArray[np.bool_]
 ) -> list[Moments]:
-    if np.abs(exponents).max(initial=0) < _EXACT:
-        scaled = values * np.ldexp(1.0, -exponents)  # the same numbers, several times as fast
-    else:
-        scaled = np.ldexp(values, -exponents)
+    with np.errstate(over="ignore"):  # what overflows lies far outside, and is clipped
+        if np.abs(exponents).max(initial=0) < _EXACT:
+            scaled = values * np.ldexp(1.0, -exponents)  # the same numbers, several times as fast
+        else:
+            scaled = np.ldexp(values, -exponents)
     np.rint(np.clip(scaled, -FURTHEST, FURTHEST, out=scaled), out=scaled)
     scaled[missing] = 0.0
     units = scaled.astype(np.int64)

@@ -103,6 +103,17 @@ def test_a_model_of_text_alone_is_counted_too():
     assert (found.cells["b"], found.sketch.repeated) == ((2, 0, 0), 1)
 
 
+@pytest.mark.filterwarnings("error")
+def test_values_that_no_unit_holds_are_counted_as_far_off():
+    tiny, wide = NumberCells("a", (0.0, 1e-9)), NumberCells("a", (0.0, 1e-320))
+
+    for cells in (tiny, wide):
+        binner = Binner(Layout((cells,), (), ()))
+        found = binner.count({"a": [1e308, -1e308, 1e308, math.inf]}, np.empty((4, 0)))
+        assert found.moments["a"].total == 2 * 2**31
+        assert found.cells["a"] == (0, 1, 3, 0)
+
+
 def test_personal_columns_tell_no_rows_apart():
     binner = Binner(LAYOUT, personal=frozenset({"b"}))
 
