@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from production import NOW, run
 
+from chalicelib.lineage.items import Key
 from chalicelib.lineage.ledger_items import Hour
+from chalicelib.lineage.writes import DeleteItem
 from chalicelib.monitoring.closing import close_due
 from chalicelib.monitoring.counting import Counters
 from chalicelib.monitoring.series import LENGTHS, STEPS, Span, ceiling, floor, windows
+from chalicelib.monitoring.watching import Watch
 from tiltyard.errors import InvalidInput
 
 HOUR = timedelta(hours=1)
@@ -157,3 +160,21 @@ def test_quality_tells_of_each_window_what_was_wrong(stage):
     assert asked("?version=0").status == 400
     assert asked("?version=9").status == 404
     assert asked("?from=2020-01-01T00:00:00Z&step=hour").status == 422
+
+
+def test_the_window_of_a_model_that_is_gone_stops_no_other(stage):
+    ask(stage, 5)
+    gone = [item for item in stage.at_hand.lineage.table.dump() if item["pk"] == "MODEL#delays"]
+    stage.at_hand.lineage.table.transact([DeleteItem(Key(item["pk"], item["sk"]), None) for item in gone])
+
+    watch = Watch(
+        stage.at_hand.ledger,
+        stage.at_hand.lineage,
+        Counters(stage.at_hand.lineage, stage.at_hand.artifacts),
+        alarms=None,  # nobody is told
+    )
+    closed = close(stage.at_hand, NOW.replace(hour=7, minute=15), then=watch.closed)
+
+    assert (closed, watch.failed) == (1, {})
+    cursor, _ = stage.at_hand.ledger.cursor()
+    assert cursor == NOW.replace(hour=7, minute=0)

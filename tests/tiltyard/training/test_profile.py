@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tiltyard.stats.binning import Binner
+from tiltyard.stats.layout import Layout, reference_counts
 from tiltyard.training.numbers import BINS, bin_counts, number_profile, quantile_edges
 from tiltyard.training.profile import LEVELS, category_profile
 
@@ -119,3 +121,17 @@ def test_rare_levels_of_a_personal_column_are_not_named():
 
     assert found["levels"] == ["common"]
     assert found["other"] == 3
+
+
+def test_a_column_of_100_000_categories_keeps_the_most_frequent_and_counts_the_rest():
+    texts = np.array([f"id-{n}" for n in range(100_000)] + ["often"] * 50, dtype=object)
+
+    found = category_profile(texts)
+    layout = Layout.of({"columns": {"id": found}, "score": {}}, ())
+    counted = Binner(layout).count({"id": texts}, np.empty((len(texts), 0)))
+
+    assert len(found["levels"]) == LEVELS
+    assert (found["levels"][0], found["counts"][0]) == ("often", 50)
+    assert sum(found["counts"]) + found["other"] == len(texts)
+    assert counted.cells["id"] == tuple(reference_counts(layout.columns[0], {"columns": {"id": found}}))
+    assert len(counted.encode()) < 1500
